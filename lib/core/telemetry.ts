@@ -1,0 +1,71 @@
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+
+/** Every metric of the proxy, by the name it is published under; units stand in the names. */
+const counters = {
+  massa_commands_total: ["Commands opened, by service and method", ["service", "method"]],
+  massa_commands_failed_total: ["Commands that ended with a failure, by code", ["code"]],
+  massa_front_refused_total: ["Connections closed because of what the peer sent, by reason", ["reason"]],
+  massa_limit_reached_total: ["How often a named limit was reached (docs/limits.md), by limit", ["limit"]],
+  massa_mesh_links_lost_total: ["Links to other nodes that were lost", []],
+  massa_mesh_refused_total: ["Nodes that were not admitted to the mesh, or did not admit this one", []],
+} as const satisfies Record<string, readonly [help: string, labels: readonly string[]]>;
+
+const gauges = {
+  massa_entities_active: ["Entity streams open to the user function", []],
+  massa_front_connections: ["Connections open on the front port and socket", []],
+  massa_function_sessions: ["HTTP/2 sessions open to the user function", []],
+  massa_function_streams: ["gRPC streams to the user function, those that wait included", []],
+  massa_function_waiting: ["gRPC streams that wait for a session to the user function", []],
+  massa_mesh_peers: ["Nodes with a link", []],
+} as const satisfies Record<string, readonly [help: string, labels: readonly string[]]>;
+
+const histograms = {
+  massa_publish_seconds: ["Publishing one message until the broker confirmed it", [], [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10]],
+} as const satisfies Record<string, readonly [help: string, labels: readonly string[], buckets: readonly number[]]>;
+
+export type CounterName = keyof typeof counters;
+export type GaugeName = keyof typeof gauges;
+export type HistogramName = keyof typeof histograms;
+type Labels = Readonly<Record<string, string>>;
+
+/** What rooms count with. Gauges are read at scrape time from a function. */
+export interface Telemetry {
+  count(name: CounterName, labels?: Labels, by?: number): void;
+  gauge(name: GaugeName, read: () => number, labels?: Labels): void;
+  observe(name: HistogramName, seconds: number, labels?: Labels): void;
+}
+
+/** Counts nothing; for tests and for parts used alone. */
+export const silentTelemetry: Telemetry = { count: () => undefined, gauge: () => undefined, observe: () => undefined };
+
+/** The Prometheus side: the same registry serves `/metrics`. */
+export function createTelemetry(): { readonly telemetry: Telemetry; readonly registry: Registry } {
+  const registry = new Registry();
+  const registers = [registry];
+  const byName = new Map<string, Counter | Histogram>();
+  const readers = new Map<string, { readonly read: () => number; readonly labels: Labels }[]>();
+  for (const [name, [help, labelNames]] of Object.entries(counters)) {
+    byName.set(name, new Counter({ name, help, labelNames: [...labelNames], registers }));
+  }
+  for (const [name, [help, labelNames, buckets]] of Object.entries(histograms)) {
+    byName.set(name, new Histogram({ name, help, labelNames: [...labelNames], buckets: [...buckets], registers }));
+  }
+  for (const [name, [help, labelNames]] of Object.entries(gauges)) {
+    readers.set(name, []);
+    const gauge: Gauge = new Gauge({
+      name,
+      help,
+      labelNames: [...labelNames],
+      registers,
+      collect: () => readers.get(name)!.forEach(({ read, labels }) => gauge.set(labels, read())),
+    });
+  }
+  return {
+    registry,
+    telemetry: {
+      count: (name, labels = {}, by = 1) => (byName.get(name) as Counter).inc(labels, by),
+      gauge: (name, read, labels = {}) => void readers.get(name)!.push({ read, labels }),
+      observe: (name, seconds, labels = {}) => (byName.get(name) as Histogram).observe(labels, seconds),
+    },
+  };
+}
