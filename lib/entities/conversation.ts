@@ -1,0 +1,92 @@
+import { MassaError } from "../core/errors.ts";
+import type { FunctionStream, UserFunction } from "../user-function/user-function.ts";
+
+/** What an entity hears of its stream. `closed` or `broke` comes once and last. */
+export interface ConversationListener<Out> {
+  message(message: Out): void;
+  /** The stream takes messages again. */
+  writable(): void;
+  /** Both directions completed without error, after this side had half-closed. */
+  closed(): void;
+  /** The function ended or failed the stream; `error` is absent when it ended it in good order but unasked. */
+  broke(error: MassaError | undefined): void;
+}
+
+/** How the messages of one kind of entity stand on the wire. */
+export interface Dialect<Out> {
+  readonly path: string;
+  decode(message: Uint8Array): Out;
+}
+
+/** One entity stream to the user function: numbers commands from 1, half-closes in good order, knows when it is over. */
+export class Conversation<Out> {
+  readonly #stream: FunctionStream;
+  #lastId = 0;
+  #writable = true;
+  #halfClosed = false;
+  #over = false;
+  #answered = false;
+
+  constructor(userFunction: UserFunction, dialect: Dialect<Out>, listener: ConversationListener<Out>) {
+    const finish = (tell: () => void) => {
+      if (this.#over) return;
+      this.#over = true;
+      tell();
+    };
+    this.#stream = userFunction.open(dialect.path, {
+      message: (bytes) => {
+        if (this.#over) return;
+        this.#answered = true;
+        let message: Out;
+        try {
+          message = dialect.decode(bytes);
+        } catch (failure) {
+          this.reset();
+          listener.broke(MassaError.from(failure, "protocol"));
+          return;
+        }
+        listener.message(message);
+      },
+      drain: () => {
+        this.#writable = true;
+        if (!this.#over) listener.writable();
+      },
+      end: () => finish(() => (this.#halfClosed ? listener.closed() : listener.broke(undefined))),
+      fail: (error) => finish(() => listener.broke(error)),
+    });
+  }
+
+  /** False while flow control holds the stream back: wait for `writable` before sending what can wait. */
+  isWritable(): boolean {
+    return this.#writable;
+  }
+
+  /** Whether the function has sent anything yet. */
+  get answered(): boolean {
+    return this.#answered;
+  }
+
+  /** The id of the next command: 1, 2, 3 … */
+  takeId(): number {
+    this.#lastId += 1;
+    return this.#lastId;
+  }
+
+  send(frame: Uint8Array): void {
+    if (this.#over || this.#halfClosed) return;
+    this.#writable = this.#stream.write(frame);
+  }
+
+  halfClose(): void {
+    if (this.#over || this.#halfClosed) return;
+    this.#halfClosed = true;
+    this.#stream.end();
+  }
+
+  /** Gives the stream up; the listener hears nothing more. */
+  reset(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#stream.cancel();
+  }
+}

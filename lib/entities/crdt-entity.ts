@@ -1,0 +1,488 @@
+import { Refusal } from "../../crdt/index.ts";
+import { MassaError } from "../core/errors.ts";
+import type { Logger } from "../core/log.ts";
+import type { Cancel, World } from "../core/world.ts";
+import type { Service } from "../discovery/service-table.ts";
+import type { ReplicaGroup } from "../replication/port.ts";
+import type { UserFunction } from "../user-function/user-function.ts";
+import {
+  type CrdtReply,
+  type CrdtStateAction,
+  type CrdtStreamOut,
+  encodeCrdtCommand,
+  encodeCrdtDelete,
+  encodeCrdtDelta,
+  encodeCrdtInit,
+  encodeCrdtStreamCancelled,
+} from "../wire/crdt-protocol.ts";
+import { Conversation } from "./conversation.ts";
+import { crdtDialect, deltaOf, operationOf } from "./crdt-dialect.ts";
+import { Knowledge } from "./crdt-knowledge.ts";
+import type { EntityCall } from "./entity-call.ts";
+import type { Ended, Instance } from "./host.ts";
+
+export interface CrdtEntityOptions {
+  /** Idle time before passivation when the service names none (`crdt.passivationTimeout`). */
+  readonly passivationMs: number;
+  /** How long remote changes may be withheld before new commands wait for the catch-up (`crdt.catchUpAfter`). */
+  readonly catchUpAfterMs: number;
+  /** How long a cancelled stream's response is waited for before deltas go on without it (`crdt.cancelGrace`). */
+  readonly cancelGraceMs: number;
+  /** How long the function may take to complete a half-closed stream before it is reset (`relay.timeout`). */
+  readonly closeMs: number;
+}
+
+export interface CrdtEntityParts {
+  readonly service: Service;
+  readonly entityId: string;
+  readonly group: ReplicaGroup;
+  readonly userFunction: UserFunction;
+  readonly world: World;
+  readonly log: Logger;
+  readonly reportError: (message: string) => void;
+  readonly options: CrdtEntityOptions;
+  readonly ended: Ended;
+}
+
+/** `starting` reads the state, `closing` has half-closed and waits for the function to complete. */
+type Phase = "starting" | "running" | "finishing" | "closing" | "over";
+
+const lateMax = 1000;
+const writeFailed = "Failed to update CRDT at requested write consistency";
+
+/** One CRDT entity on this node, from its first command to the end of its stream (spec/entities 2.4). */
+export class CrdtEntity implements Instance {
+  readonly #parts: CrdtEntityParts;
+  readonly #passivationMs: number;
+  #phase: Phase = "starting";
+  #conversation: Conversation<CrdtStreamOut> | undefined;
+  #knowledge: Knowledge | undefined;
+  /** Commands not yet sent, in order. */
+  #waiting: EntityCall[] = [];
+  /** Commands that the function still has something to say to, by id. */
+  readonly #calls = new Map<number, EntityCall>();
+  /** Commands out and cancelled streams not yet responded to: while there are any, the function is told no deltas. */
+  #mutating = 0;
+  #streaming = 0;
+  readonly #cancelGrace = new Map<number, Cancel>();
+  /** Cancelled streams whose response has not come in time, the oldest forgotten first. */
+  readonly #late = new Map<number, EntityCall>();
+  /** Remote changes have waited too long: new commands wait until the function has caught up (H12). */
+  #holding = false;
+  #withheld: Cancel | undefined;
+  #lastUsedMs: number;
+  #idleTimer: Cancel | undefined;
+  #closeTimer: Cancel | undefined;
+  /** Said to open streams when the entity starts again because a change cannot be put into a delta. */
+  #restarting = false;
+
+  constructor(parts: CrdtEntityParts) {
+    this.#parts = parts;
+    this.#passivationMs = parts.service.passivationMs ?? parts.options.passivationMs;
+    this.#lastUsedMs = parts.world.clock.monotonic();
+    parts.group.read(parts.entityId).then(
+      () => this.#start(),
+      (failure: unknown) => this.#crash(`Reading the state failed: ${MassaError.from(failure).message}`),
+    );
+  }
+
+  get load(): number {
+    return this.#waiting.length + this.#calls.size - this.#streaming;
+  }
+
+  get idleSinceMs(): number | undefined {
+    const busy = this.#phase !== "running" || this.#calls.size > 0 || this.#waiting.length > 0 || this.#mutating > 0;
+    return busy ? undefined : this.#lastUsedMs;
+  }
+
+  get unanswered(): boolean {
+    return this.#phase === "running" && this.#calls.size > 0 && this.#conversation?.answered === false;
+  }
+
+  accept(call: EntityCall): void {
+    call.owner = this;
+    this.#lastUsedMs = this.#parts.world.clock.monotonic();
+    const send = this.#phase === "running" && !this.#holding && this.#waiting.length === 0;
+    if (send && this.#conversation!.isWritable()) this.#send(call);
+    else this.#waiting.push(call);
+  }
+
+  cancelled(call: EntityCall): void {
+    switch (call.state) {
+      case "waiting":
+        this.#waiting = this.#waiting.filter((other) => other !== call);
+        return;
+      case "streaming":
+        this.#cancelStream(call);
+        return;
+      case "out": // A reply is still to come and takes effect; a streamed one is cancelled then.
+      case "over":
+        return;
+    }
+  }
+
+  passivate(): void {
+    if (this.#phase === "running") this.#finish();
+  }
+
+  expire(openedBeforeMs: number): void {
+    const timedOut = () => new MassaError("deadline", "the entity did not answer in time (relay.timeout)");
+    for (const call of this.#waiting.filter((waiting) => waiting.openedAtMs < openedBeforeMs)) {
+      this.#waiting = this.#waiting.filter((other) => other !== call);
+      call.fail(timedOut());
+    }
+    for (const call of this.#calls.values()) {
+      if (call.state !== "out" || call.abandoned || call.openedAtMs >= openedBeforeMs) continue;
+      call.fail(timedOut());
+      call.state = "out"; // A late reply still takes effect.
+      call.abandoned = true;
+      this.#settle(call);
+    }
+    this.#goOn();
+    this.#finishIfDone();
+  }
+
+  #occupy(call: EntityCall): void {
+    call.mutating = true;
+    this.#mutating += 1;
+  }
+
+  #settle(call: EntityCall): void {
+    if (!call.mutating) return;
+    call.mutating = false;
+    this.#mutating -= 1;
+  }
+
+  #start(): void {
+    if (this.#phase !== "starting") return;
+    const { group, entityId, service, userFunction } = this.#parts;
+    this.#phase = "running";
+    this.#knowledge = new Knowledge(group, entityId, {
+      changed: () => this.#remoteChange(),
+      deleted: () => this.#deletedElsewhere(),
+    });
+    this.#conversation = new Conversation(userFunction, crdtDialect, {
+      message: (message) => this.#message(message),
+      writable: () => this.#goOn(),
+      closed: () => this.#end(),
+      broke: (error) => this.#broke(error),
+    });
+    const initial = this.#knowledge.initial();
+    this.#conversation.send(encodeCrdtInit(service.name, entityId, initial && deltaOf(initial)));
+    this.#armIdle(this.#passivationMs);
+    this.#goOn();
+  }
+
+  #send(call: EntityCall): void {
+    call.id = this.#conversation!.takeId();
+    call.state = "out";
+    this.#calls.set(call.id, call);
+    this.#occupy(call);
+    const { name, streamedOut } = call.method;
+    const { entityId } = this.#parts;
+    const command = { entityId, id: call.id, name, payload: call.payload, streamed: streamedOut };
+    this.#conversation!.send(encodeCrdtCommand(command));
+  }
+
+  /** Tells what was withheld, then sends what waited: after each reply, and when the stream takes messages again. */
+  #goOn(): void {
+    const conversation = this.#conversation;
+    if (this.#phase !== "running" || conversation?.isWritable() !== true) return;
+    if (this.#mutating === 0 && !this.#catchUp()) return;
+    while (this.#waiting.length > 0 && !this.#holding && conversation.isWritable()) this.#send(this.#waiting.shift()!);
+  }
+
+  /** False when the entity starts again instead. */
+  #catchUp(): boolean {
+    this.#holding = false;
+    this.#withheld?.();
+    this.#withheld = undefined;
+    const news = this.#knowledge!.catchUp();
+    if (news === "restart") {
+      this.#restarting = true;
+      this.#finish();
+      return false;
+    }
+    if (news !== undefined) this.#conversation!.send(encodeCrdtDelta(deltaOf(news)));
+    return true;
+  }
+
+  #remoteChange(): void {
+    if (this.#phase !== "running") return;
+    if (this.#mutating === 0 && this.#conversation!.isWritable()) {
+      this.#goOn();
+      return;
+    }
+    this.#withheld ??= this.#parts.world.clock.after(this.#parts.options.catchUpAfterMs, () => {
+      if (this.#phase === "running" && this.#mutating > 0) this.#holding = true;
+    });
+  }
+
+  #deletedElsewhere(): void {
+    if (this.#phase !== "running" && this.#phase !== "finishing") return;
+    this.#conversation!.send(encodeCrdtDelete());
+    this.#leave();
+  }
+
+  /** The entity is gone: commands still out get `Entity deleted`, open streams end, and the stream is closed in good order. */
+  #leave(): void {
+    for (const call of this.#calls.values()) {
+      if (call.state === "streaming") call.end();
+      else call.fail(new MassaError("failed", "Entity deleted"));
+    }
+    this.#calls.clear();
+    this.#streaming = 0;
+    this.#halfClose();
+  }
+
+  #message(message: CrdtStreamOut): void {
+    this.#lastUsedMs = this.#parts.world.clock.monotonic();
+    switch (message.type) {
+      case "reply":
+        this.#reply(message);
+        return;
+      case "streamed-message": {
+        const call = this.#calls.get(message.commandId);
+        if (call?.state !== "streaming") {
+          if (this.#phase !== "closing") this.#unknownStream(message.commandId);
+          return;
+        }
+        const taken = call.element({ action: message.clientAction, effects: message.sideEffects });
+        if (message.endStream) {
+          this.#forget(call);
+          if (taken) call.end();
+          this.#goOn();
+          this.#finishIfDone();
+        } else if (!taken) {
+          this.#cancelStream(call);
+        }
+        return;
+      }
+      case "stream-cancelled-response":
+        this.#cancelResponse(message.commandId, message.stateAction, message.sideEffects);
+        return;
+      case "failure":
+        this.#failure(message.commandId, message.description);
+        return;
+      case "empty":
+        this.#parts.log.warn({ service: this.#parts.service.name }, "empty message on an entity stream");
+        return;
+    }
+  }
+
+  #reply(reply: CrdtReply): void {
+    const call = this.#calls.get(reply.commandId);
+    if (call?.state !== "out") {
+      if (this.#phase === "closing") return; // Failed already, with the entity it was for.
+      this.#crash(`Received reply for entity id ${this.#parts.entityId} for unknown command ${reply.commandId}`);
+      return;
+    }
+    if (reply.streamed && !call.method.streamedOut) {
+      this.#crash(`Streamed reply to non streamed command ${reply.commandId}`);
+      return;
+    }
+    const number = this.#apply(reply.stateAction);
+    if (number === "refused") return;
+    this.#settle(call);
+    const deleting = reply.stateAction?.action?.type === "delete";
+    if (reply.streamed && !deleting) {
+      call.state = "streaming";
+      this.#streaming += 1;
+    } else {
+      this.#calls.delete(call.id);
+    }
+    if (deleting) this.#leave();
+    this.#answerWhenSafe(call, reply, number);
+    this.#goOn();
+    this.#finishIfDone();
+  }
+
+  #answer(call: EntityCall, reply: CrdtReply): void {
+    if (call.state === "over") return;
+    const streaming = call.state === "streaming";
+    if (!streaming) call.state = "over";
+    const taken = call.release({ action: reply.clientAction, effects: reply.sideEffects });
+    if (!streaming) call.end();
+    else if (call.abandoned || !taken) this.#cancelStream(call);
+  }
+
+  /** Hands the reply to its caller, once what it changed is as safe as it asked for. */
+  #answerWhenSafe(call: EntityCall, reply: CrdtReply, number: number | undefined): void {
+    const consistency = reply.stateAction?.writeConsistency ?? "local";
+    if (number === undefined || consistency === "local") {
+      this.#answer(call, reply);
+      return;
+    }
+    call.block();
+    this.#parts.group.confirm(number, consistency, (ok) => {
+      if (ok) {
+        this.#answer(call, reply);
+        return;
+      }
+      if (call.state !== "over") call.fail(new MassaError("failed", writeFailed));
+      this.#crash(writeFailed);
+    });
+  }
+
+  /** Applies what the function changed; the last number it took, undefined without a change. */
+  #apply(action: CrdtStateAction | undefined): number | undefined | "refused" {
+    const change = action?.action;
+    if (change === undefined) return undefined;
+    try {
+      return change.type === "delete"
+        ? this.#knowledge!.delete()
+        : this.#knowledge!.update(operationOf(change.operation), this.#parts.world.clock.now());
+    } catch (failure) {
+      if (!(failure instanceof Refusal)) throw failure;
+      this.#crash(failure.message);
+      return "refused";
+    }
+  }
+
+  #cancelStream(call: EntityCall): void {
+    if (this.#phase === "closing" || this.#phase === "over" || this.#cancelGrace.has(call.id)) return;
+    if (this.#calls.get(call.id) !== call) return;
+    this.#occupy(call);
+    this.#cancelGrace.set(
+      call.id,
+      this.#parts.world.clock.after(this.#parts.options.cancelGraceMs, () => this.#cancelIgnored(call)),
+    );
+    this.#conversation!.send(encodeCrdtStreamCancelled(this.#parts.entityId, call.id));
+  }
+
+  /** An SDK may leave a cancellation unanswered: deltas go on, and a response that comes late is still taken. */
+  #cancelIgnored(call: EntityCall): void {
+    this.#forget(call);
+    call.state = "over";
+    if (this.#late.size >= lateMax) this.#late.delete(this.#late.keys().next().value!);
+    this.#late.set(call.id, call);
+    this.#goOn();
+    this.#finishIfDone();
+  }
+
+  #cancelResponse(id: number, action: CrdtStateAction | undefined, effects: CrdtReply["sideEffects"]): void {
+    const call = this.#calls.get(id) ?? this.#late.get(id);
+    if (!call) {
+      if (this.#phase !== "closing") this.#unknownStream(id);
+      return;
+    }
+    const number = this.#apply(action);
+    if (number === "refused") return;
+    this.#late.delete(id);
+    this.#forget(call);
+    call.state = "over";
+    if (action?.action?.type === "delete") this.#leave();
+    const consistency = action?.writeConsistency ?? "local";
+    const runEffects = () => call.element({ action: undefined, effects });
+    if (number === undefined || consistency === "local") runEffects();
+    else {
+      this.#parts.group.confirm(number, consistency, (ok) => {
+        if (ok) runEffects();
+        else this.#crash(writeFailed);
+      });
+    }
+    this.#goOn();
+    this.#finishIfDone();
+  }
+
+  #failure(id: number, description: string): void {
+    const call = this.#calls.get(id);
+    if (!call) {
+      this.#parts.log.warn({ service: this.#parts.service.name, commandId: id }, "failure without a command");
+      return;
+    }
+    this.#forget(call);
+    call.fail(new MassaError("failed", description));
+    this.#goOn();
+    this.#finishIfDone();
+  }
+
+  /** The function has nothing more to say to the call. */
+  #forget(call: EntityCall): void {
+    if (!this.#calls.delete(call.id)) return;
+    if (call.state === "streaming") this.#streaming -= 1;
+    this.#cancelGrace.get(call.id)?.();
+    this.#cancelGrace.delete(call.id);
+    this.#settle(call);
+  }
+
+  #unknownStream(id: number): void {
+    this.#parts.reportError(`Received streamed message for unknown command id: ${id}`);
+  }
+
+  #armIdle(delayMs: number): void {
+    this.#idleTimer = this.#parts.world.clock.after(delayMs, () => {
+      if (this.#phase !== "running") return;
+      const idleMs = this.idleSinceMs === undefined ? 0 : this.#parts.world.clock.monotonic() - this.idleSinceMs;
+      if (idleMs >= this.#passivationMs - 1) this.#finish();
+      else this.#armIdle(this.#passivationMs - idleMs);
+    });
+  }
+
+  /** No more commands are sent; once those out are replied to, the stream is half-closed. */
+  #finish(): void {
+    this.#phase = "finishing";
+    this.#finishIfDone();
+  }
+
+  #finishIfDone(): void {
+    if (this.#phase !== "finishing") return;
+    for (const call of this.#calls.values()) if (call.state === "out") return;
+    const ending = this.#restarting ? new MassaError("unavailable", "Entity restarted") : undefined;
+    for (const call of [...this.#calls.values()]) {
+      if (call.state !== "streaming") continue;
+      if (ending) call.fail(ending);
+      else call.end();
+    }
+    this.#halfClose();
+  }
+
+  #halfClose(): void {
+    this.#phase = "closing";
+    this.#conversation!.halfClose();
+    this.#closeTimer = this.#parts.world.clock.after(this.#parts.options.closeMs, () => {
+      this.#parts.log.warn({ service: this.#parts.service.name }, "the function did not complete a half-closed stream");
+      this.#conversation!.reset();
+      this.#end();
+    });
+  }
+
+  #broke(error: MassaError | undefined): void {
+    if (this.#phase === "closing") {
+      this.#end();
+      return;
+    }
+    // Nothing was lost on the way to a function that was never reached: its callers may try again.
+    if (error?.code === "unavailable" && this.#conversation?.answered !== true) this.#fall(error);
+    else
+      this.#crash(error ? `Entity crashed: ${error.message}` : "Unexpected entity termination due to stream closure");
+  }
+
+  #crash(report: string): void {
+    if (this.#phase === "over") return;
+    this.#parts.log.warn({ service: this.#parts.service.name, report }, "entity crashed");
+    this.#parts.reportError(report);
+    this.#fall(new MassaError("failed", "Entity terminating"));
+  }
+
+  #fall(error: MassaError): void {
+    this.#conversation?.reset();
+    const calls = [...this.#calls.values(), ...this.#waiting];
+    this.#calls.clear();
+    this.#waiting = [];
+    for (const call of calls) if (call.state !== "over") call.fail(error);
+    this.#end();
+  }
+
+  #end(): void {
+    if (this.#phase === "over") return;
+    this.#phase = "over";
+    this.#idleTimer?.();
+    this.#withheld?.();
+    this.#closeTimer?.();
+    for (const grace of this.#cancelGrace.values()) grace();
+    this.#cancelGrace.clear();
+    this.#knowledge?.close();
+    this.#parts.ended(this.#waiting);
+  }
+}

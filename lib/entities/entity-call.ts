@@ -1,0 +1,130 @@
+import { MassaError } from "../core/errors.ts";
+import type { Method } from "../discovery/service-table.ts";
+import type { Call, Element, ElementReceiver } from "../routing/command.ts";
+import type { AnyValue } from "../wire/protocol.ts";
+
+/** Whoever answers a call now; it changes when a waiting call moves to the next stream of its entity. */
+export interface CallOwner {
+  cancelled(call: EntityCall): void;
+}
+
+/** Where a call stands: not yet sent, sent and not replied to, replied to and streaming, or done. */
+export type CallState = "waiting" | "out" | "streaming" | "over";
+
+/** One command to an entity, from its arrival to its last element. */
+export class EntityCall implements Call {
+  readonly method: Method;
+  readonly payload: AnyValue;
+  readonly openedAtMs: number;
+  /** The command's id on its entity's stream; 0 while it waits. */
+  id = 0;
+  state: CallState = "waiting";
+  /** The caller is gone: what is left of the command still takes effect, nobody is told. */
+  abandoned = false;
+  owner: CallOwner | undefined;
+  /** Whether the function may still change state on this call's account, so that no delta may reach it (spec/entities 2.4.2). */
+  mutating = false;
+  readonly #receiver: ElementReceiver;
+  readonly #heldMax: number;
+  #held: Element[] | undefined;
+  #paused = false;
+  #blocked = false;
+  #ending: MassaError | "end" | undefined;
+
+  constructor(method: Method, payload: AnyValue, receiver: ElementReceiver, openedAtMs: number, heldMax: number) {
+    this.method = method;
+    this.payload = payload;
+    this.openedAtMs = openedAtMs;
+    this.#receiver = receiver;
+    this.#heldMax = heldMax;
+  }
+
+  /**
+   * Hands an element on. False when the caller has not read so many that it is given up: its stream then ends with
+   * RESOURCE_EXHAUSTED, because holding back the entity's own stream would hold back every other caller of it.
+   */
+  element(element: Element): boolean {
+    if ((!this.#paused && !this.#blocked) || this.abandoned) {
+      this.#receiver.element(element);
+      return true;
+    }
+    if ((this.#held?.length ?? 0) < this.#heldMax) {
+      (this.#held ??= []).push(element);
+      return true;
+    }
+    this.#held = undefined;
+    this.fail(
+      new MassaError(
+        "exhausted",
+        `the caller left ${this.#heldMax} messages of this stream unread (entities.streamBuffer)`,
+      ),
+    );
+    return false;
+  }
+
+  /** Keeps what comes until `release`: the first element waits for its confirmation, and the others behind it. */
+  block(): void {
+    this.#blocked = true;
+  }
+
+  release(first: Element): boolean {
+    if (!this.#blocked) return this.element(first);
+    this.#blocked = false;
+    (this.#held ??= []).unshift(first);
+    if (!this.#paused || this.abandoned) this.#flush();
+    return true;
+  }
+
+  end(): void {
+    this.state = "over";
+    if (this.#held) this.#ending = "end";
+    else this.#receiver.end();
+  }
+
+  fail(error: MassaError): void {
+    this.state = "over";
+    if (this.#held) this.#ending = error;
+    else this.#receiver.fail(error);
+  }
+
+  /** An entity's call has its one message from the start. */
+  send(): boolean {
+    return true;
+  }
+
+  halfClose(): void {
+    // Nothing to close: the command carried its only message.
+  }
+
+  cancel(): void {
+    if (this.abandoned) return;
+    this.abandoned = true;
+    this.#held = undefined;
+    if (this.state !== "over") this.owner?.cancelled(this);
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    if (!this.#blocked) this.#flush();
+  }
+
+  #flush(): void {
+    for (let next = this.#held?.shift(); next; next = this.#held?.shift()) {
+      this.#receiver.element(next);
+      if (this.#isPaused()) return;
+    }
+    this.#held = undefined;
+    if (this.#ending === "end") this.#receiver.end();
+    else if (this.#ending) this.#receiver.fail(this.#ending);
+    this.#ending = undefined;
+  }
+
+  /** A method, because the receiver may pause from within `element`, which the compiler cannot see. */
+  #isPaused(): boolean {
+    return this.#paused;
+  }
+}
