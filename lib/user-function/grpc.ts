@@ -1,0 +1,145 @@
+import { MassaError } from "../core/errors.ts";
+import { Budget } from "../wire/http2-budget.ts";
+import { frameOf } from "../wire/http2-frames.ts";
+import type { HeaderBlock } from "../wire/http2.ts";
+import { spelled, type FunctionAddress } from "./connector.ts";
+import { SessionPool, type PoolParts } from "./pool.ts";
+import { GrpcStream, type StreamLink } from "./stream.ts";
+import type {
+  FunctionListener,
+  FunctionStream,
+  FunctionStreamReceiver,
+  StreamOptions,
+  UserFunction,
+} from "./user-function.ts";
+
+/** Settings of the link to the user function; the names are those of the configuration. */
+export interface UserFunctionOptions {
+  /** `userFunction.host`, `.port`, `.socket`. */
+  readonly address: FunctionAddress;
+  /** `userFunction.wait` (5 s): how long a stream waits for a session; `userFunction.waiting` (10,000): how many may. */
+  readonly waitMs: number;
+  readonly waitersMax: number;
+  /** `userFunction.buffer` (64 MiB): bytes held for all streams together. */
+  readonly bufferBytes: number;
+  /** `userFunction.sessions` (64). */
+  readonly sessionsMax: number;
+  /** `userFunction.connectTimeout` (5 s): until the function has accepted and sent its settings. */
+  readonly connectTimeoutMs: number;
+  /** `userFunction.backoffMin` (100 ms) and `.backoffMax` (2 s). */
+  readonly backoffMinMs: number;
+  readonly backoffMaxMs: number;
+  /** `userFunction.window` (64 KiB): what the function may send ahead on one stream. */
+  readonly windowBytes: number;
+  /** `limits.message` (12 MiB). */
+  readonly messageBytesMax: number;
+}
+
+const sessionMemoryMib = 2_048;
+const headerBytesMax = 64 * 1024;
+
+/** Starts the link to the user function. It connects at once and stays connected; whether it is there, `watch` tells. */
+export function openUserFunction(parts: PoolParts, options: UserFunctionOptions): UserFunction {
+  return new GrpcUserFunction(parts, options);
+}
+
+class GrpcUserFunction implements UserFunction {
+  readonly address: string;
+  readonly #pool: SessionPool;
+  readonly #link: StreamLink;
+  readonly #streams = new Set<GrpcStream>();
+  readonly #headers = new Map<string, HeaderBlock>();
+
+  constructor(parts: PoolParts, options: UserFunctionOptions) {
+    this.address = spelled(options.address);
+    this.#pool = new SessionPool(parts, { ...options, limits: { ...options, sessionMemoryMib, headerBytesMax } });
+    this.#link = {
+      address: this.address,
+      pool: this.#pool,
+      world: parts.world,
+      telemetry: parts.telemetry,
+      budget: new Budget(options.bufferBytes, () => this.#heldBytes()),
+      windowBytes: options.windowBytes,
+      messageBytesMax: options.messageBytesMax,
+      headers: (path) => this.#headersOf(path),
+      closed: (stream) => void this.#streams.delete(stream),
+    };
+    parts.telemetry.gauge("massa_function_streams", () => this.#streams.size);
+  }
+
+  open(path: string, receiver: FunctionStreamReceiver, options?: StreamOptions): FunctionStream {
+    const stream = new GrpcStream(this.#link, path, receiver, options?.deadlineAtMs);
+    this.#streams.add(stream);
+    stream.start();
+    return stream;
+  }
+
+  unary(path: string, message: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
+    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
+    if (signal.aborted) {
+      reject(MassaError.from(signal.reason, "canceled"));
+      return promise;
+    }
+    let answer: Uint8Array | undefined;
+    const over = () => signal.removeEventListener("abort", aborted);
+    const aborted = () => {
+      stream.cancel();
+      reject(MassaError.from(signal.reason, "canceled"));
+    };
+    const stream = this.open(path, {
+      message: (bytes) => {
+        answer ??= bytes;
+      },
+      drain: () => undefined,
+      end: () => {
+        over();
+        if (answer) resolve(answer);
+        else
+          reject(
+            new MassaError(
+              "internal",
+              `the user function at ${this.address} answered ${path} with status OK and no message`,
+            ),
+          );
+      },
+      fail: (error) => {
+        over();
+        reject(error);
+      },
+    });
+    signal.addEventListener("abort", aborted, { once: true });
+    stream.write(frameOf(message));
+    stream.end();
+    return promise;
+  }
+
+  watch(listener: FunctionListener): () => void {
+    return this.#pool.watch(listener);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#pool.close();
+  }
+
+  #heldBytes(): number {
+    let bytes = 0;
+    for (const stream of this.#streams) bytes += stream.heldBytes;
+    return bytes;
+  }
+
+  #headersOf(path: string): HeaderBlock {
+    let headers = this.#headers.get(path);
+    if (headers) return headers;
+    headers = {
+      ":method": "POST",
+      ":scheme": "http",
+      ":authority": this.address.includes("/") ? "localhost" : this.address,
+      ":path": path,
+      te: "trailers",
+      "content-type": "application/grpc",
+    };
+    // The paths are those of the protocol, a handful.
+    this.#headers.set(path, headers);
+    return headers;
+  }
+}
