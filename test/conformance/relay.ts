@@ -1,0 +1,125 @@
+import {
+  Metadata,
+  Server,
+  ServerCredentials,
+  type ServerDuplexStream,
+  status,
+  type ServiceDefinition,
+} from "@grpc/grpc-js";
+import type { DescService } from "@bufbuild/protobuf";
+import type { Caller } from "./call.ts";
+
+/** What may happen to a call on its way through a relay. All of it works on the bytes of whole messages. */
+export interface Tap {
+  /** A message from the proxy; gives what goes on to the function. */
+  fromProxy(message: Buffer): readonly Buffer[];
+  /** The proxy half-closed; says what the function sees, and what goes before that. */
+  proxyEnded(): { readonly then: "end" | "cancel"; readonly before: readonly Buffer[] };
+  proxyCancelled(): void;
+  /** A message from the function; gives what goes on to the proxy, and what goes back to the function. */
+  fromFunction(message: Buffer): Passage | Promise<Passage>;
+  functionEnded(failure: string | undefined): void;
+}
+
+export interface Passage {
+  readonly toProxy: readonly Buffer[];
+  readonly toFunction: readonly Buffer[];
+}
+
+/** Stands between proxy and function and passes each call on, through a tap of its own. */
+export async function openRelay(
+  services: readonly DescService[],
+  onward: Caller,
+  open: (path: string) => Tap,
+  wantedPort = 0,
+): Promise<Relay> {
+  const server = new Server({ "grpc.max_receive_message_length": -1, "grpc.max_send_message_length": -1 });
+  for (const service of services) {
+    const definition: Record<string, ServiceDefinition[string]> = {};
+    const implementation: Record<string, (call: Inbound) => void> = {};
+    for (const method of service.methods) {
+      const path = `/${service.typeName}/${method.name}`;
+      const same = (bytes: Buffer): Buffer => bytes;
+      definition[method.name] = {
+        path,
+        requestStream: true,
+        responseStream: true,
+        requestSerialize: same,
+        requestDeserialize: same,
+        responseSerialize: same,
+        responseDeserialize: same,
+      };
+      implementation[method.name] = (call) => pass(call, onward, path, open(path));
+    }
+    server.addService(definition, implementation);
+  }
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  server.bindAsync(`127.0.0.1:${wantedPort.toString()}`, ServerCredentials.createInsecure(), (error, port) => {
+    if (error) reject(error);
+    else resolve(port);
+  });
+  const port = await promise;
+  return { port, close: () => server.forceShutdown() };
+}
+
+export interface Relay {
+  readonly port: number;
+  close(): void;
+}
+
+type Inbound = ServerDuplexStream<Buffer, Buffer>;
+
+function pass(inbound: Inbound, onward: Caller, path: string, tap: Tap): void {
+  const outbound = onward.raw(path);
+  let over = false;
+  let passing = Promise.resolve();
+  inbound.on("data", (message: Buffer) => {
+    for (const changed of tap.fromProxy(message)) outbound.write(changed);
+  });
+  inbound.on("end", () => {
+    afterTurns(turnsUntilReset, () => {
+      if (over) return;
+      const { then, before } = tap.proxyEnded();
+      for (const message of before) outbound.write(message);
+      if (then === "end") return void outbound.end();
+      over = true;
+      outbound.cancel();
+      inbound.end();
+    });
+  });
+  inbound.on("cancelled", () => {
+    if (!over) tap.proxyCancelled();
+    over = true;
+    outbound.cancel();
+  });
+  outbound.on("data", (message: Buffer) => {
+    passing = passing.then(async () => {
+      const { toProxy, toFunction } = await tap.fromFunction(message);
+      if (!over) for (const changed of toProxy) inbound.write(changed);
+      for (const added of toFunction) outbound.write(added);
+    });
+  });
+  const finish = (details: string | undefined, code: status) => {
+    passing = passing.then(() => {
+      if (over) return;
+      over = true;
+      tap.functionEnded(details);
+      if (details === undefined) inbound.end();
+      else inbound.emit("error", { code, details, metadata: new Metadata() });
+    });
+  };
+  outbound.on("error", (error: Error & { code?: status; details?: string }) => {
+    finish(error.details ?? error.message, error.code ?? status.UNKNOWN);
+  });
+  outbound.on("status", ({ code }) => {
+    if (code === status.OK) finish(undefined, code);
+  });
+}
+
+/** A reset looks like a half-close first: so many turns of the event loop later grpc-js says that it was one. */
+const turnsUntilReset = 4;
+
+function afterTurns(turns: number, then: () => void): void {
+  if (turns === 0) then();
+  else setImmediate(() => afterTurns(turns - 1, then));
+}
