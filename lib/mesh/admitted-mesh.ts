@@ -62,6 +62,7 @@ export class AdmittedMesh implements Mesh, CarrierEvents {
   #hello: Hello;
   #listener: MeshListener | undefined;
   #kept: Connection | undefined;
+  #isStarted = false;
   #gossipNumber = 0;
   #cancelTicks: Cancel | undefined;
   #closing: Promise<void> | undefined;
@@ -121,6 +122,8 @@ export class AdmittedMesh implements Mesh, CarrierEvents {
     const { limits, world, advertise, log, telemetry } = this.#options;
     this.#listener = listener;
     await this.#carrier.start(this);
+    this.#isStarted = true;
+    for (const topic of this.#topics) this.#carrier.subscribe(topic);
     if (advertise.length === 0) this.#hello = { ...this.#hello, addresses: this.#carrier.addresses() };
     telemetry.gauge("massa_mesh_peers", () => this.peers().length);
     this.#cancelTicks = world.clock.every(limits.keepAliveMs, () => this.#tick());
@@ -154,11 +157,11 @@ export class AdmittedMesh implements Mesh, CarrierEvents {
   subscribe(topic: string): void {
     if (this.#closing || this.#topics.has(topic)) return;
     this.#topics.add(topic);
-    this.#carrier.subscribe(topic);
+    if (this.#isStarted) this.#carrier.subscribe(topic);
   }
 
   unsubscribe(topic: string): void {
-    if (!this.#closing && this.#topics.delete(topic)) this.#carrier.unsubscribe(topic);
+    if (!this.#closing && this.#topics.delete(topic) && this.#isStarted) this.#carrier.unsubscribe(topic);
   }
 
   request(peerId: string, head: RequestHead, receiver: ResponseReceiver): OutgoingRequest {

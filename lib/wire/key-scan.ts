@@ -73,7 +73,8 @@ function defaultOf(field: DescField): string {
   if (field.fieldKind === "enum") return enumName(field, field.getDefaultValue() ?? field.enum.values[0]?.number ?? 0);
   if (field.fieldKind !== "scalar") throw new Error(`${field.toString()} cannot be an entity key`);
   const value = field.getDefaultValue();
-  if (value === undefined) return field.scalar === ScalarType.STRING || field.scalar === ScalarType.BYTES ? "" : zeroOf(field.scalar);
+  if (value === undefined)
+    return field.scalar === ScalarType.STRING || field.scalar === ScalarType.BYTES ? "" : zeroOf(field.scalar);
   if (value instanceof Uint8Array) return base64(value);
   return field.scalar === ScalarType.FLOAT ? shortestFloat(Number(value)) : String(value);
 }

@@ -1,0 +1,149 @@
+import type { Config } from "./core/config.ts";
+import { MassaError } from "./core/errors.ts";
+import type { Logger } from "./core/log.ts";
+import { Scope } from "./core/scope.ts";
+import { createTelemetry } from "./core/telemetry.ts";
+import { realWorld, type World } from "./core/world.ts";
+import { entityTypes } from "./discovery/build-table.ts";
+import { createDiscoveryClient } from "./discovery/client.ts";
+import { createDiscovery } from "./discovery/discovery.ts";
+import { createActionHandler } from "./entities/action.ts";
+import { createCrdtHost } from "./entities/crdt-host.ts";
+import { openFront } from "./frontend/front.ts";
+import { openLibp2pMesh } from "./mesh/libp2p.ts";
+import { channels, type MeshListener } from "./mesh/mesh.ts";
+import { createReplication, type OwnedReplication } from "./replication/replication.ts";
+import { createRemoteCommands, type RemoteCommands } from "./routing/remote.ts";
+import { createRouter, type SwitchingRouter } from "./routing/router.ts";
+import { createReporter } from "./reports.ts";
+import { Serving } from "./serving.ts";
+import { entityOptions, frontOptions, meshOptions, replicationOptions, userFunctionOptions } from "./settings.ts";
+import { openUserFunction } from "./user-function/grpc.ts";
+import { version } from "./version.ts";
+import { nodeHttp2 } from "./wire/http2-node.ts";
+
+/** A proxy that runs until it is disposed, which drains it, or until something happens that no retry mends. */
+export interface Proxy extends AsyncDisposable {
+  /** The front port once it is open; until then undefined. */
+  readonly frontPort: number | undefined;
+  /** Why it is not ready; empty when it is. */
+  readonly reasons: readonly string[];
+  /** Resolves with what ended the proxy against its will. */
+  readonly failed: Promise<MassaError>;
+}
+
+export interface ProxyParts {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly world?: World;
+}
+
+const discoveryTimeoutMs = 10_000;
+
+/**
+ * The one place where the parts meet. They are opened bottom-up, so that closing top-down stops traffic before what it needs.
+ * Rejects when a port is taken; the user function may come later.
+ */
+export async function openProxy({ config, log, world = realWorld }: ProxyParts): Promise<Proxy> {
+  const scope = new Scope();
+  try {
+    return await open(scope, config, log, world);
+  } catch (failure) {
+    await scope[Symbol.asyncDispose]();
+    throw failure;
+  }
+}
+
+async function open(scope: Scope, config: Config, log: Logger, world: World): Promise<Proxy> {
+  const { telemetry } = createTelemetry();
+  const { clock } = world;
+  const failed = Promise.withResolvers<MassaError>();
+  const room = (name: string) => log.child({ room: name });
+
+  const link = { engine: nodeHttp2, world, log: room("user-function"), telemetry };
+  const userFunction = scope.use(openUserFunction(link, userFunctionOptions(config)));
+  const client = createDiscoveryClient(userFunction, clock, discoveryTimeoutMs);
+  const reportError = createReporter(client, room("discovery"), telemetry);
+
+  const replica = Buffer.from(world.random.bytes(16)).toString("hex");
+  const mesh = scope.use(await openLibp2pMesh(meshOptions(config, replica), world, room("mesh"), telemetry));
+  const inMesh = { mesh, world, log: room("replication"), telemetry };
+  const replication = scope.use(createReplication({ ...inMesh, options: replicationOptions(config) }));
+  const others = createRemoteCommands(mesh, clock, ({ hello }) => isInTouch(replication, hello.replica));
+
+  const entities = { userFunction, replication, world, log: room("entities"), telemetry, reportError };
+  const crdtHost = scope.use(createCrdtHost({ ...entities, options: entityOptions(config) }));
+  const handlers = { action: createActionHandler(userFunction, reportError), crdt: crdtHost };
+  const limits = { hopsMax: config.routing.hops, effectsMax: config.routing.effects };
+  const router = createRouter({ handlers, others, reportError, log: room("routing"), telemetry, options: limits });
+  await mesh.start(listenerOf(replication, others, router));
+  replication.start();
+
+  const discovery = createDiscovery(
+    { client, world, log: room("discovery") },
+    {
+      address: userFunction.address,
+      proxyName: "Massa",
+      proxyVersion: version,
+      supportedTypes: [entityTypes.action, entityTypes.crdt],
+      topicsSupported: true,
+      compatibilityCheck: config.protocol.compatibilityCheck,
+      backoffMinMs: 1_000,
+      backoffMaxMs: 10_000,
+      jitter: 0.2,
+    },
+  );
+  const front = { router, engine: nodeHttp2, world, log: room("frontend"), telemetry, options: frontOptions(config) };
+  const serving = scope.use(
+    new Serving({
+      userFunction,
+      discover: (signal) => discovery.ask(signal),
+      discovering: () => discovery.reason,
+      router,
+      hosts: [crdtHost],
+      mesh,
+      replication,
+      openFront: (table) => openFront({ ...front, table }),
+      openTopics: async () => ({
+        setTable: () => undefined,
+        problems: [],
+        [Symbol.asyncDispose]: async () => undefined,
+      }),
+      drainMs: config.drain.timeout,
+      log: room("serving"),
+      fatal: (error) => failed.resolve(error),
+    }),
+  );
+  serving.start();
+  return {
+    get frontPort() {
+      return serving.frontPort;
+    },
+    get reasons() {
+      return serving.reasons;
+    },
+    failed: failed.promise,
+    [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
+  };
+}
+
+function isInTouch(replication: OwnedReplication, replica: string): boolean {
+  return replication.members().some((member) => member.replica === replica && !member.isSilent && !member.isOut);
+}
+
+/** One mesh serves two: replication by frames and gossip, routing by requests. */
+function listenerOf({ listener }: OwnedReplication, others: RemoteCommands, router: SwitchingRouter): MeshListener {
+  return {
+    ...listener,
+    frame: (peer, channel, body) => {
+      if (channel === channels.replication) listener.frame(peer, body);
+    },
+    request: (_peer, request) => {
+      const served = others.serve(request, router);
+      if (request.head.channel !== channels.routing) {
+        request.fail(new MassaError("unimplemented", `nothing is served on channel ${request.head.channel}`));
+      }
+      return served;
+    },
+  };
+}

@@ -1,0 +1,25 @@
+import type { Logger } from "./core/log.ts";
+import { MassaError } from "./core/errors.ts";
+import type { Telemetry } from "./core/telemetry.ts";
+import type { DiscoveryClient } from "./discovery/discovery.ts";
+
+/** Reports under way; more are left out and counted, so that a function in trouble is not buried under them (`reports`). */
+const underWayMax = 100;
+
+/** Tells the user function of its mistakes, best effort (spec/protocol 1.5.2). */
+export function createReporter(client: DiscoveryClient, log: Logger, telemetry: Telemetry): (message: string) => void {
+  let underWay = 0;
+  return (message) => {
+    if (underWay >= underWayMax) {
+      telemetry.count("massa_limit_reached_total", { limit: "reports" });
+      return;
+    }
+    underWay += 1;
+    client
+      .reportError(message)
+      .catch((failure: unknown) => log.debug({ error: MassaError.from(failure).message }, "report not delivered"))
+      .finally(() => {
+        underWay -= 1;
+      });
+  };
+}

@@ -1,0 +1,169 @@
+import { MassaError } from "./core/errors.ts";
+import type { Logger } from "./core/log.ts";
+import type { Discovered } from "./discovery/discovery.ts";
+import type { Service, ServiceTable } from "./discovery/service-table.ts";
+import type { Host } from "./entities/host.ts";
+import type { Front } from "./frontend/front.ts";
+import type { Mesh } from "./mesh/mesh.ts";
+import type { Replication } from "./replication/port.ts";
+import type { SwitchingRouter } from "./routing/router.ts";
+import type { UserFunction } from "./user-function/user-function.ts";
+
+/** The consumers of topics, as far as this room steers them. */
+export interface Topics extends AsyncDisposable {
+  setTable(table: ServiceTable): void;
+  /** Why it is not as it should be; empty when all consumers progress. */
+  readonly problems: readonly string[];
+}
+
+export interface ServingParts {
+  readonly userFunction: UserFunction;
+  /** Asks until the function answers with something that is a table or is refused for good; rejects when `signal` aborts. */
+  readonly discover: (signal: AbortSignal) => Promise<Discovered>;
+  /** Why the function has not been understood yet, for `/readyz`. */
+  readonly discovering: () => string | undefined;
+  readonly router: SwitchingRouter;
+  readonly hosts: readonly Host[];
+  readonly mesh: Mesh;
+  readonly replication: Replication;
+  readonly openFront: (table: ServiceTable) => Promise<Front>;
+  readonly openTopics: (table: ServiceTable) => Promise<Topics>;
+  readonly drainMs: number;
+  readonly log: Logger;
+  /** Something that no retry mends, such as a front port that is taken. */
+  readonly fatal: (error: MassaError) => void;
+}
+
+/**
+ * What is served now: follows the user function as it comes, goes and comes back different. The front port opens after
+ * discovery and once the node has its peers' state, and closes only when a later discovery is rejected.
+ */
+export class Serving implements AsyncDisposable {
+  readonly #parts: ServingParts;
+  readonly #stop = new AbortController();
+  #unwatch: (() => void) | undefined;
+  #isFound = false;
+  #isAsking = false;
+  #rejected: string | undefined;
+  #table: ServiceTable | undefined;
+  #front: Front | undefined;
+  #topics: Topics | undefined;
+  /** Tables are taken one after another. */
+  #work: Promise<void> = Promise.resolve();
+
+  constructor(parts: ServingParts) {
+    this.#parts = parts;
+  }
+
+  start(): void {
+    this.#unwatch = this.#parts.userFunction.watch({
+      found: () => {
+        this.#isFound = true;
+        this.#rejected = undefined;
+        this.#ask();
+      },
+      lost: (reason) => {
+        this.#isFound = false;
+        this.#parts.log.warn({ reason: reason.message }, "the user function is away");
+        this.#front?.setServing(false);
+      },
+    });
+    this.#ask();
+  }
+
+  /** Why the proxy is not ready; empty when it is. */
+  get reasons(): readonly string[] {
+    if (this.#stop.signal.aborted) return ["the proxy is shutting down"];
+    if (this.#rejected !== undefined) return [`the user function was rejected: ${this.#rejected}`];
+    const { discovering, userFunction, replication } = this.#parts;
+    if (!this.#isFound) return [discovering() ?? `the user function at ${userFunction.address} is away`];
+    if (this.#isAsking) return [discovering() ?? `asking the user function at ${userFunction.address} what it serves`];
+    if (replication.notReady !== undefined) return [replication.notReady];
+    return this.#front ? (this.#topics?.problems ?? []) : ["the front port is not open yet"];
+  }
+
+  get frontPort(): number | undefined {
+    return this.#front?.port;
+  }
+
+  get topics(): Topics | undefined {
+    return this.#topics;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort(new MassaError("canceled", "the proxy is shutting down"));
+    this.#unwatch?.();
+    await this.#work;
+    this.#front?.setServing(false);
+    await this.#topics?.[Symbol.asyncDispose]();
+    await this.#front?.drain(this.#parts.drainMs);
+    await this.#front?.[Symbol.asyncDispose]();
+  }
+
+  #ask(): void {
+    if (this.#isAsking || this.#stop.signal.aborted) return;
+    this.#isAsking = true;
+    this.#parts.discover(this.#stop.signal).then(
+      (discovered) => {
+        this.#isAsking = false;
+        this.#isFound = true;
+        this.#take(() =>
+          discovered.type === "table" ? this.#serve(discovered.table) : this.#refuse(discovered.message),
+        );
+      },
+      (failure: unknown) => {
+        this.#isAsking = false;
+        if (!this.#stop.signal.aborted) this.#parts.fatal(MassaError.from(failure));
+      },
+    );
+  }
+
+  #take(work: () => Promise<void>): void {
+    this.#work = this.#work.then(work).catch((failure: unknown) => {
+      if (!this.#stop.signal.aborted) this.#parts.fatal(MassaError.from(failure));
+    });
+  }
+
+  async #serve(table: ServiceTable): Promise<void> {
+    const { router, mesh, replication, hosts, openFront, openTopics, log } = this.#parts;
+    const services = [...table.services.values()];
+    const kept = (service: Service) => table.services.has(service.name);
+    this.#table = table;
+    router.setTable(table);
+    for (const host of hosts) host.retain(kept);
+    mesh.announce({ services: services.map(({ name }) => name) });
+    replication.hosted([...new Set(services.filter(isReplicated).map(({ persistenceId }) => persistenceId))]);
+    await this.#replicated();
+    if (this.#stop.signal.aborted || this.#table !== table) return;
+    if (this.#front) this.#front.setTable(table);
+    else this.#front = await openFront(table);
+    this.#front.setServing(true);
+    if (this.#topics) this.#topics.setTable(table);
+    else this.#topics = await openTopics(table);
+    log.info({ services: services.map(({ name }) => name), port: this.#front.port }, "serving");
+  }
+
+  async #refuse(message: string): Promise<void> {
+    this.#rejected = message;
+    this.#table = undefined;
+    this.#parts.router.setTable(undefined);
+    this.#parts.mesh.announce({ services: [] });
+    const [front, topics] = [this.#front, this.#topics];
+    this.#front = undefined;
+    this.#topics = undefined;
+    await topics?.[Symbol.asyncDispose]();
+    await front?.drain(this.#parts.drainMs);
+    await front?.[Symbol.asyncDispose]();
+  }
+
+  #replicated(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    this.#stop.signal.addEventListener("abort", () => resolve(undefined), { once: true });
+    this.#parts.replication.onReady(() => resolve(undefined));
+    return promise;
+  }
+}
+
+function isReplicated({ entityType }: Service): boolean {
+  return entityType === "crdt";
+}
