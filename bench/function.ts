@@ -1,6 +1,6 @@
 /**
  * A Cloudstate user function on bare node:http2 that answers at once: `bench.Action/Call` and the CRDT service `bench.Counter`
- * (`Touch`, `Increment`, `Get`), and the plain echoes `/bench.Raw/unary` and `/bench.Raw/stream` for relays.
+ * (`Touch`, `Increment`, `Get`, `Watch`), and the plain echoes `/bench.Raw/unary` and `/bench.Raw/stream` for relays.
  * Usage: function.ts [--port 8080]. Prints one line when it listens.
  */
 import { create, toBinary } from "@bufbuild/protobuf";
@@ -88,11 +88,22 @@ function answerOnce(stream: http2.ServerHttp2Stream, answer: (bytes: Buffer) => 
   );
 }
 
-/** One CRDT entity: a GCounter whose value the replies carry. */
+/** One CRDT entity: a GCounter whose value the replies carry. Whoever watches hears of every change. */
 function crdt(stream: http2.ServerHttp2Stream): void {
   let value = 0;
+  const watchers = new Set<number>();
+  const send = (field: number, bytes: Uint8Array) =>
+    stream.write(frame(message((w) => w.tag(field, WireType.LengthDelimited).bytes(bytes))));
+  /** CrdtReply and CrdtStreamedMessage begin alike. */
+  const answer = (id: number) => {
+    const action = message((w) =>
+      w.tag(1, WireType.LengthDelimited).bytes(replyOf(message((o) => o.tag(1, WireType.Varint).uint64(value)))),
+    );
+    return new BinaryWriter().tag(1, WireType.Varint).int64(id).tag(2, WireType.LengthDelimited).bytes(action);
+  };
   const add = (delta: Uint8Array) => {
     value += fieldsOf(at(delta, 1)).numbers.get(1) ?? 0;
+    for (const id of watchers) send(2, answer(id).finish());
   };
   stream.respond(headers, withTrailers);
   stream.on(
@@ -102,22 +113,30 @@ function crdt(stream: http2.ServerHttp2Stream): void {
       const init = alternatives.get(1);
       const delta = alternatives.get(2);
       const command = alternatives.get(4);
+      const cancelled = alternatives.get(5);
       if (init) add(at(init, 3));
       if (delta) add(delta);
+      if (cancelled) {
+        const id = fieldsOf(cancelled).numbers.get(2) ?? 0;
+        watchers.delete(id);
+        send(
+          3,
+          message((w) => w.tag(1, WireType.Varint).int64(id)),
+        );
+      }
       if (!command) return;
       const { numbers, bytes: parts } = fieldsOf(command);
+      const id = numbers.get(2) ?? 0;
       const increments = Buffer.from(parts.get(3) ?? nothing).toString() === "Increment";
       if (increments) value += 1;
-      const out = message((w) => w.tag(1, WireType.Varint).uint64(value));
-      const action = message((w) => w.tag(1, WireType.LengthDelimited).bytes(replyOf(out)));
-      const reply = message((w) => {
-        w.tag(1, WireType.Varint)
-          .int64(numbers.get(2) ?? 0)
-          .tag(2, WireType.LengthDelimited)
-          .bytes(action);
-        if (increments) w.tag(5, WireType.LengthDelimited).bytes(Uint8Array.of(10, 4, 10, 2, 8, 1)); // update: gcounter increment 1
-      });
-      stream.write(frame(message((w) => w.tag(1, WireType.LengthDelimited).bytes(reply))));
+      const reply = answer(id);
+      if (increments) reply.tag(5, WireType.LengthDelimited).bytes(Uint8Array.of(10, 4, 10, 2, 8, 1)); // update: gcounter increment 1
+      if (numbers.get(5) === 1) {
+        watchers.add(id);
+        reply.tag(6, WireType.Varint).bool(true);
+      }
+      send(1, reply.finish());
+      if (increments) for (const watcher of watchers) send(2, answer(watcher).finish());
     }),
   );
   stream.on("end", () => stream.end());
@@ -143,7 +162,10 @@ function descriptors(): Uint8Array {
     ],
     service: [
       { name: "Action", method: [method("Call")] },
-      { name: "Counter", method: ["Touch", "Increment", "Get"].map(method) },
+      {
+        name: "Counter",
+        method: [...["Touch", "Increment", "Get"].map(method), { ...method("Watch"), serverStreaming: true }],
+      },
     ],
   });
   const { options } = file.messageType[0]!.field[0]!;

@@ -1,15 +1,21 @@
+import { createMemoryBroker, type MemoryBroker } from "../eventing/memory.ts";
+import { createPublisher } from "../eventing/publisher.ts";
+import { type AdminServer, openAdmin } from "./admin/server.ts";
+import { topicHandlers } from "./admin/topics.ts";
 import type { Config } from "./core/config.ts";
 import { MassaError } from "./core/errors.ts";
 import type { Logger } from "./core/log.ts";
 import { Scope } from "./core/scope.ts";
 import { createTelemetry } from "./core/telemetry.ts";
 import { realWorld, type World } from "./core/world.ts";
-import { entityTypes } from "./discovery/build-table.ts";
 import { createDiscoveryClient } from "./discovery/client.ts";
+import type { ServiceTable } from "./discovery/service-table.ts";
 import { createDiscovery } from "./discovery/discovery.ts";
 import { createActionHandler } from "./entities/action.ts";
 import { createCrdtHost } from "./entities/crdt-host.ts";
 import { openFront } from "./frontend/front.ts";
+import { createOutlet } from "./frontend/outlet.ts";
+import { openTopics } from "./frontend/topics.ts";
 import { openLibp2pMesh } from "./mesh/libp2p.ts";
 import { channels, type MeshListener } from "./mesh/mesh.ts";
 import { createReplication, type OwnedReplication } from "./replication/replication.ts";
@@ -17,9 +23,9 @@ import { createRemoteCommands, type RemoteCommands } from "./routing/remote.ts";
 import { createRouter, type SwitchingRouter } from "./routing/router.ts";
 import { createReporter } from "./reports.ts";
 import { Serving } from "./serving.ts";
-import { entityOptions, frontOptions, meshOptions, replicationOptions, userFunctionOptions } from "./settings.ts";
+import * as settings from "./settings.ts";
 import { openUserFunction } from "./user-function/grpc.ts";
-import { version } from "./version.ts";
+import { createDynamicJson, type DynamicJson } from "./wire/dynamic-json.ts";
 import { nodeHttp2 } from "./wire/http2-node.ts";
 
 /** A proxy that runs until it is disposed, which drains it, or until something happens that no retry mends. */
@@ -38,8 +44,6 @@ export interface ProxyParts {
   readonly world?: World;
 }
 
-const discoveryTimeoutMs = 10_000;
-
 /**
  * The one place where the parts meet. They are opened bottom-up, so that closing top-down stops traffic before what it needs.
  * Rejects when a port is taken; the user function may come later.
@@ -55,24 +59,29 @@ export async function openProxy({ config, log, world = realWorld }: ProxyParts):
 }
 
 async function open(scope: Scope, config: Config, log: Logger, world: World): Promise<Proxy> {
-  const { telemetry } = createTelemetry();
+  const { telemetry, registry } = createTelemetry();
   const { clock } = world;
+  /** Asked for its state from the start, and made last. */
+  const latest: { serving?: Serving } = {};
   const failed = Promise.withResolvers<MassaError>();
   const room = (name: string) => log.child({ room: name });
 
+  const watched = { log: room("admin"), telemetry, metrics: registry, reasons: () => latest.serving?.reasons ?? ["the proxy is starting"] };
+  const admin = scope.use(await openAdmin(watched, settings.adminOptions(config)));
+
   const link = { engine: nodeHttp2, world, log: room("user-function"), telemetry };
-  const userFunction = scope.use(openUserFunction(link, userFunctionOptions(config)));
-  const client = createDiscoveryClient(userFunction, clock, discoveryTimeoutMs);
+  const userFunction = scope.use(openUserFunction(link, settings.userFunctionOptions(config)));
+  const client = createDiscoveryClient(userFunction, clock, settings.discoveryTimeoutMs);
   const reportError = createReporter(client, room("discovery"), telemetry);
 
   const replica = Buffer.from(world.random.bytes(16)).toString("hex");
-  const mesh = scope.use(await openLibp2pMesh(meshOptions(config, replica), world, room("mesh"), telemetry));
+  const mesh = scope.use(await openLibp2pMesh(settings.meshOptions(config, replica), world, room("mesh"), telemetry));
   const inMesh = { mesh, world, log: room("replication"), telemetry };
-  const replication = scope.use(createReplication({ ...inMesh, options: replicationOptions(config) }));
+  const replication = scope.use(createReplication({ ...inMesh, options: settings.replicationOptions(config) }));
   const others = createRemoteCommands(mesh, clock, ({ hello }) => isInTouch(replication, hello.replica));
 
   const entities = { userFunction, replication, world, log: room("entities"), telemetry, reportError };
-  const crdtHost = scope.use(createCrdtHost({ ...entities, options: entityOptions(config) }));
+  const crdtHost = scope.use(createCrdtHost({ ...entities, options: settings.entityOptions(config) }));
   const handlers = { action: createActionHandler(userFunction, reportError), crdt: crdtHost };
   const limits = { hopsMax: config.routing.hops, effectsMax: config.routing.effects };
   const router = createRouter({ handlers, others, reportError, log: room("routing"), telemetry, options: limits });
@@ -81,39 +90,49 @@ async function open(scope: Scope, config: Config, log: Logger, world: World): Pr
 
   const discovery = createDiscovery(
     { client, world, log: room("discovery") },
-    {
-      address: userFunction.address,
-      proxyName: "Massa",
-      proxyVersion: version,
-      supportedTypes: [entityTypes.action, entityTypes.crdt],
-      topicsSupported: true,
-      compatibilityCheck: config.protocol.compatibilityCheck,
-      backoffMinMs: 1_000,
-      backoffMaxMs: 10_000,
-      jitter: 0.2,
-    },
+    settings.discoveryOptions(config, userFunction.address),
   );
-  const front = { router, engine: nodeHttp2, world, log: room("frontend"), telemetry, options: frontOptions(config) };
+  const broker = scope.use(
+    createMemoryBroker({ log: room("eventing"), telemetry, options: settings.memoryOptions(config) }),
+  );
+  addTopicRoutes(admin, broker);
+  const publisher = createPublisher({ driver: broker, world, telemetry, options: settings.publisherOptions(config) });
+  let served: { readonly table: ServiceTable; readonly json: DynamicJson } | undefined;
+  const outlet = createOutlet({ router, publisher, tableOf: () => served?.table, world });
+  const readJson = (typeName: string, text: string) => served!.json.parse(typeName, text);
+  const topics = { router: outlet, driver: broker, readJson, world, log: room("eventing"), telemetry };
+
+  const front = {
+    router: outlet,
+    engine: nodeHttp2,
+    world,
+    log: room("frontend"),
+    telemetry,
+    options: settings.frontOptions(config),
+  };
   const serving = scope.use(
     new Serving({
       userFunction,
       discover: (signal) => discovery.ask(signal),
       discovering: () => discovery.reason,
-      router,
+      router: {
+        open: (command, caller) => router.open(command, caller),
+        setTable(table) {
+          served = table && { table, json: createDynamicJson(table.registry) };
+          router.setTable(table);
+        },
+      },
       hosts: [crdtHost],
       mesh,
       replication,
       openFront: (table) => openFront({ ...front, table }),
-      openTopics: async () => ({
-        setTable: () => undefined,
-        problems: [],
-        [Symbol.asyncDispose]: async () => undefined,
-      }),
+      openTopics: (table) => openTopics({ ...topics, table, options: settings.topicsOptions(config) }),
       drainMs: config.drain.timeout,
       log: room("serving"),
       fatal: (error) => failed.resolve(error),
     }),
   );
+  latest.serving = serving;
   serving.start();
   return {
     get frontPort() {
@@ -129,6 +148,13 @@ async function open(scope: Scope, config: Config, log: Logger, world: World): Pr
 
 function isInTouch(replication: OwnedReplication, replica: string): boolean {
   return replication.members().some((member) => member.replica === replica && !member.isSilent && !member.isOut);
+}
+
+function addTopicRoutes(admin: AdminServer, broker: MemoryBroker): void {
+  for (const [route, handler] of Object.entries(topicHandlers(broker))) {
+    const [method, pattern] = route.split(" ") as [string, string];
+    admin.route(method, pattern, handler, "guarded");
+  }
 }
 
 /** One mesh serves two: replication by frames and gossip, routing by requests. */

@@ -12,8 +12,6 @@ import type { UserFunction } from "./user-function/user-function.ts";
 /** The consumers of topics, as far as this room steers them. */
 export interface Topics extends AsyncDisposable {
   setTable(table: ServiceTable): void;
-  /** Why it is not as it should be; empty when all consumers progress. */
-  readonly problems: readonly string[];
 }
 
 export interface ServingParts {
@@ -27,7 +25,7 @@ export interface ServingParts {
   readonly mesh: Mesh;
   readonly replication: Replication;
   readonly openFront: (table: ServiceTable) => Promise<Front>;
-  readonly openTopics: (table: ServiceTable) => Promise<Topics>;
+  readonly openTopics: (table: ServiceTable) => Topics;
   readonly drainMs: number;
   readonly log: Logger;
   /** Something that no retry mends, such as a front port that is taken. */
@@ -79,15 +77,11 @@ export class Serving implements AsyncDisposable {
     if (!this.#isFound) return [discovering() ?? `the user function at ${userFunction.address} is away`];
     if (this.#isAsking) return [discovering() ?? `asking the user function at ${userFunction.address} what it serves`];
     if (replication.notReady !== undefined) return [replication.notReady];
-    return this.#front ? (this.#topics?.problems ?? []) : ["the front port is not open yet"];
+    return this.#front ? [] : ["the front port is not open yet"];
   }
 
   get frontPort(): number | undefined {
     return this.#front?.port;
-  }
-
-  get topics(): Topics | undefined {
-    return this.#topics;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -139,7 +133,7 @@ export class Serving implements AsyncDisposable {
     else this.#front = await openFront(table);
     this.#front.setServing(true);
     if (this.#topics) this.#topics.setTable(table);
-    else this.#topics = await openTopics(table);
+    else this.#topics = openTopics(table);
     log.info({ services: services.map(({ name }) => name), port: this.#front.port }, "serving");
   }
 

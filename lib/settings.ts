@@ -1,10 +1,20 @@
+import type { MemoryOptions } from "../eventing/memory.ts";
+import type { PublisherOptions } from "../eventing/publisher.ts";
+import type { AdminOptions } from "./admin/server.ts";
 import type { Config } from "./core/config.ts";
+import { entityTypes } from "./discovery/build-table.ts";
+import type { DiscoveryOptions } from "./discovery/discovery.ts";
 import type { CrdtEntityOptions } from "./entities/crdt-entity.ts";
 import type { HostOptions } from "./entities/host.ts";
 import type { FrontOptions } from "./frontend/front.ts";
 import type { Libp2pMeshOptions } from "./mesh/libp2p.ts";
+import type { TopicsOptions } from "./frontend/topics.ts";
 import type { ReplicationOptions } from "./replication/options.ts";
 import type { UserFunctionOptions } from "./user-function/grpc.ts";
+import { version } from "./version.ts";
+
+/** How long one call of discovery may take. */
+export const discoveryTimeoutMs = 10_000;
 
 export function frontOptions({ frontend, limits }: Config): FrontOptions {
   return {
@@ -114,5 +124,56 @@ export function replicationOptions(config: Config): ReplicationOptions {
     foldEveryMs: crdt.foldEvery,
     foldAtOnce: crdt.foldAtOnce,
     waitsMax: crdt.waits,
+  };
+}
+
+export function adminOptions({ admin, limits }: Config): AdminOptions {
+  return {
+    host: admin.host,
+    port: admin.port,
+    token: admin.token,
+    connectionsMax: admin.connections,
+    requestTimeoutMs: admin.requestTimeout,
+    bodyBytesMax: limits.message,
+    headerBytesMax: limits.headers,
+  };
+}
+
+export function memoryOptions({ eventing: { memory } }: Config): MemoryOptions {
+  return {
+    topicsMax: memory.topics,
+    topicMessagesMax: memory.topicMessages,
+    topicBytesMax: memory.topicBytes,
+    deadLettersMax: memory.deadLetters,
+  };
+}
+
+export function publisherOptions({ eventing }: Config): PublisherOptions {
+  return { inFlightMax: eventing.inFlight, timeoutMs: eventing.publishTimeout };
+}
+
+export function topicsOptions({ eventing, drain }: Config): TopicsOptions {
+  return {
+    inFlightMax: eventing.inFlight,
+    attemptsMax: eventing.maxAttempts,
+    backoffMinMs: eventing.backoffMin,
+    backoffMaxMs: eventing.backoffMax,
+    timeoutMs: eventing.timeout,
+    drainMs: drain.timeout,
+  };
+}
+
+/** Actions and CRDT entities need no store; the times are those of the protocol (spec/protocol 1.5.1). */
+export function discoveryOptions({ protocol }: Config, address: string): DiscoveryOptions {
+  return {
+    address,
+    proxyName: "Massa",
+    proxyVersion: version,
+    supportedTypes: [entityTypes.action, entityTypes.crdt],
+    topicsSupported: true,
+    compatibilityCheck: protocol.compatibilityCheck,
+    backoffMinMs: 1_000,
+    backoffMaxMs: 10_000,
+    jitter: 0.2,
   };
 }

@@ -2,12 +2,21 @@ import { Counter, Gauge, Histogram, Registry } from "prom-client";
 
 /** Every metric of the proxy, by the name it is published under; units stand in the names. */
 const counters = {
-  massa_commands_total: ["Commands opened, by service and method", ["service", "method"]],
   massa_commands_failed_total: ["Commands that ended with a failure, by code", ["code"]],
+  massa_commands_total: ["Commands opened, by service and method", ["service", "method"]],
+  massa_eventing_dead_letters_lost_total: ["Dead letters given up for newer ones", ["topic", "group"]],
+  massa_eventing_messages_total: ["Messages settled, by what became of them", ["topic", "group", "outcome"]],
+  massa_eventing_retries_total: ["Attempts at a message that are to be repeated", ["topic", "group"]],
   massa_front_refused_total: ["Connections closed because of what the peer sent, by reason", ["reason"]],
   massa_limit_reached_total: ["How often a named limit was reached (docs/limits.md), by limit", ["limit"]],
   massa_mesh_links_lost_total: ["Links to other nodes that were lost", []],
   massa_mesh_refused_total: ["Nodes that were not admitted to the mesh, or did not admit this one", []],
+  massa_replication_abandoned_total: ["Batches given up behind a gap that nobody can fill", []],
+  massa_replication_batches_total: ["Batches received, by what became of them", ["outcome"]],
+  massa_replication_folds_total: ["Entities in which sent amounts of this process were folded", []],
+  massa_replication_malformed_total: ["Messages of other nodes that could not be read", []],
+  massa_replication_repairs_total: ["Questions to peers for what was lacking, by outcome", ["outcome"]],
+  massa_replication_unconfirmed_total: ["Changes not confirmed by MAJORITY or ALL in time", []],
 } as const satisfies Record<string, readonly [help: string, labels: readonly string[]]>;
 
 const gauges = {
@@ -17,6 +26,13 @@ const gauges = {
   massa_function_streams: ["gRPC streams to the user function, those that wait included", []],
   massa_function_waiting: ["gRPC streams that wait for a session to the user function", []],
   massa_mesh_peers: ["Nodes with a link", []],
+  massa_replication_clock_entries: ["Process starts in the clock of a group", ["group"]],
+  massa_replication_entities: ["CRDT entities held, by group", ["group"]],
+  massa_replication_kept_drops: ["Drops of what was not seen yet, by group", ["group"]],
+  massa_replication_members: ["Members whose voice counts", []],
+  massa_replication_ring_bytes: ["Recent batches held for those who lack them, by group", ["group"]],
+  massa_replication_waiting_bytes: ["Batches that wait ahead of a gap, by group", ["group"]],
+  massa_replication_waits: ["Changes that wait for MAJORITY or ALL, by group", ["group"]],
 } as const satisfies Record<string, readonly [help: string, labels: readonly string[]]>;
 
 const histograms = {

@@ -46,8 +46,7 @@ export function buildServiceTable(spec: EntitySpec, support: Support): TableOrRe
   try {
     return { type: "table", table: tableOf(spec.entities, read, support) };
   } catch (failure) {
-    if (failure instanceof Rejection) return { type: "rejected", message: failure.message };
-    throw failure;
+    return { type: "rejected", message: Rejection.from(failure).message };
   }
 }
 

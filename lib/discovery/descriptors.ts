@@ -48,9 +48,7 @@ export function readDescriptors(bytes: Uint8Array): Files | Refused {
     const registry = createFileRegistry(create(FileDescriptorSetSchema, { file: files }));
     return { type: "files", files, registry };
   } catch (failure) {
-    if (failure instanceof Rejection) return { type: "rejected", message: failure.message };
-    // What protobuf-es finds wrong: a type that no file declares, a map entry without a value, and the like.
-    return { type: "rejected", message: `The descriptor set contradicts itself: ${MassaError.from(failure).message}` };
+    return { type: "rejected", message: Rejection.from(failure).message };
   }
 }
 

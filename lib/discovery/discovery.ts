@@ -78,7 +78,7 @@ export function createDiscovery({ client, world, log }: DiscoveryParts, options:
 
   async function askOnce(signal: AbortSignal): Promise<TableOrRefusal> {
     try {
-      const spec = await client.discover(greeting(), signal);
+      const spec = await client.discover(greeting(options), signal);
       const outcome = buildServiceTable(spec, options);
       if (outcome.type === "table" && !isCompatible(spec)) {
         log.warn({ address, version: spec.serviceInfo }, "user function speaks another protocol version");
@@ -87,16 +87,6 @@ export function createDiscovery({ client, world, log }: DiscoveryParts, options:
     } catch (failure) {
       return { type: "crash", message: MassaError.from(failure).message };
     }
-  }
-
-  function greeting(): ProxyInfo {
-    return create(ProxyInfoSchema, {
-      protocolMajorVersion: 0,
-      protocolMinorVersion: 2,
-      proxyName: options.proxyName,
-      proxyVersion: options.proxyVersion,
-      supportedEntityTypes: [...options.supportedTypes],
-    });
   }
 
   async function report(message: string): Promise<void> {
@@ -118,4 +108,15 @@ export function createDiscovery({ client, world, log }: DiscoveryParts, options:
     },
     ask,
   };
+}
+
+/** What the proxy says of itself to the function that it asks. */
+export function greeting(proxy: Pick<DiscoveryOptions, "proxyName" | "proxyVersion" | "supportedTypes">): ProxyInfo {
+  return create(ProxyInfoSchema, {
+    protocolMajorVersion: 0,
+    protocolMinorVersion: 2,
+    proxyName: proxy.proxyName,
+    proxyVersion: proxy.proxyVersion,
+    supportedEntityTypes: [...proxy.supportedTypes],
+  });
 }

@@ -47,7 +47,7 @@ export interface Method {
    * The entity key in the bytes of an input message (spec/protocol 1.6); "" when the input declares none.
    * Throws `invalid` when the bytes are no protobuf message.
    */
-  key(message: Uint8Array): string;
+  readonly key: (message: Uint8Array) => string;
   readonly eventing?: Eventing;
   readonly http?: HttpRule;
 }

@@ -200,7 +200,10 @@ export class CatchUp {
   #overflow(peer: ReplicaId): void {
     const { gatherBytes } = this.#around.options;
     this.#around.telemetry.count("massa_limit_reached_total", { limit: "replication.gather" });
-    this.#around.log.error({ group: this.#group, peer, gatherBytes }, "state of a peer is larger than replication.gather");
+    this.#around.log.error(
+      { group: this.#group, peer, gatherBytes },
+      "state of a peer is larger than replication.gather",
+    );
     this.#end(false, this.#around.options.askTimeoutMs);
   }
 

@@ -44,6 +44,10 @@ export class Gathering {
     const first = this.#slices.get(0)!;
     const last = this.#slices.get(this.#last!)!;
     const clock = this.#rules.clockOfReading ? first.clock : last.clock;
-    return gatherReading(clock, first.kept, [...this.#slices.values()].flatMap(({ parts }) => parts));
+    return gatherReading(
+      clock,
+      first.kept,
+      [...this.#slices.values()].flatMap(({ parts }) => parts),
+    );
   }
 }

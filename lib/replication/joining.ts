@@ -58,7 +58,7 @@ export class Joining {
     this.#hasBegun = true;
     for (const name of this.#joins.keys()) if (!groups.includes(name)) this.#joins.delete(name);
     const fresh = groups.filter((name) => !this.#open.has(name) && !this.#joins.has(name));
-    for (const name of fresh) 
+    for (const name of fresh)
       this.#joins.set(name, { startedMs: world.clock.monotonic(), asked: new Set(), equals: new Set(), turn: 0 });
     this.check();
     if (this.#joins.size > 0) this.#cancelTimeout ??= world.clock.after(timeoutMs, () => this.#timeout());

@@ -100,7 +100,9 @@ export class Members {
   endPredecessors(isSilent: (replica: ReplicaId) => boolean): ReplicaId[] {
     if (!this.#rules.knowsSuccessors) return [];
     const members = this.in();
-    const alive = new Set(members.filter(({ replica }) => this.#isAlive(replica, isSilent)).map((member) => member.nodeName));
+    const alive = new Set(
+      members.filter(({ replica }) => this.#isAlive(replica, isSilent)).map((member) => member.nodeName),
+    );
     const gone = members.filter((member) => alive.has(member.nodeName) && !this.#isAlive(member.replica, isSilent));
     return gone.map(({ replica }) => replica).filter((replica) => this.end(replica));
   }

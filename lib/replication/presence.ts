@@ -22,7 +22,10 @@ export class Presence {
   constructor(times: PresenceTimes, rules: Rules) {
     this.#times = times;
     this.#rules = rules;
-    this.#detector = new FailureDetector({ suspectAfterMs: times.silentAfterMs / 2, silentAfterMs: times.silentAfterMs });
+    this.#detector = new FailureDetector({
+      suspectAfterMs: times.silentAfterMs / 2,
+      silentAfterMs: times.silentAfterMs,
+    });
   }
 
   /** A member was heard of for the first time: its silence begins now. */

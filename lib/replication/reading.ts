@@ -53,11 +53,7 @@ function weigh({ entries, kept }: Repair): number {
 }
 
 /** Puts a reading together again from the parts of all its slices. */
-export function gatherReading(
-  clock: Clock,
-  kept: ReadonlyMap<string, readonly Dot[]>,
-  parts: Iterable<Part>,
-): Reading {
+export function gatherReading(clock: Clock, kept: ReadonlyMap<string, readonly Dot[]>, parts: Iterable<Part>): Reading {
   const byEntity = new Map<string, Repair[]>();
   for (const { entity, repair } of parts) {
     const held = byEntity.get(entity);

@@ -152,7 +152,9 @@ class Process implements OwnedReplication {
   leave(): Promise<void> {
     if (this.#leaving === undefined) {
       this.#leaving = Promise.withResolvers();
-      this.#world.clock.after(this.#options.leaveTimeoutMs, () => this.#depart("others did not have everything in time"));
+      this.#world.clock.after(this.#options.leaveTimeoutMs, () =>
+        this.#depart("others did not have everything in time"),
+      );
       this.#beat();
       this.#departIfCovered();
     }
@@ -209,7 +211,8 @@ class Process implements OwnedReplication {
     const message = this.#read(() => decodeMessage(body), topic);
     if (this.#isOver) return;
     if (message?.type === "heartbeat") this.#heard(message.heartbeat);
-    else if (message?.type === "batch") this.#groups.get(message.group)?.receiveBatch(message.batch, message.batch.origin);
+    else if (message?.type === "batch")
+      this.#groups.get(message.group)?.receiveBatch(message.batch, message.batch.origin);
   }
 
   // Members and heartbeats.
@@ -255,7 +258,7 @@ class Process implements OwnedReplication {
   #out(replica: ReplicaId): void {
     this.#presence.forget(replica);
     this.#log.info({ replica }, "member is out");
-    }
+  }
 
   #tick(): void {
     const nowMs = this.#now();

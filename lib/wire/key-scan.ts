@@ -4,10 +4,10 @@ import { ProtobufReader } from "./protobuf-reader.ts";
 /** Reads one field that was announced, in the form in which it stands in a key. */
 type ReadKey = (reader: ProtobufReader) => string;
 
-/** What a field number means to the scan: a part of the key, or (without `read`) a field whose presence unsets one. */
+/** What a field means to the scan: the part of the key that it is, and the parts that are unset when it is there. */
 interface Part {
-  readonly index: number;
-  readonly read?: ReadKey;
+  readonly own?: { readonly index: number; readonly read: ReadKey };
+  readonly unsets: readonly number[];
 }
 
 /** Whether a field can be part of a key: singular, and no message. */
@@ -24,49 +24,47 @@ export function compileKeyScan(message: DescMessage, keys: readonly DescField[])
   const [first] = keys;
   if (first === undefined) return () => "";
   const { typeName } = message;
-  const parts = partsOf(message, keys);
+  const parts = partsOf(keys);
   const defaults = keys.map(defaultOf);
-  if (keys.length > 1) {
-    return (bytes) => {
-      const values = [...defaults];
-      const reader = new ProtobufReader(bytes, typeName, "invalid");
-      for (let field = reader.field(); field !== 0; field = reader.field()) {
-        const part = parts.get(field);
-        if (part?.read) values[part.index] = part.read(reader);
-        else {
-          reader.skip();
-          if (part) values[part.index] = defaults[part.index]!;
-        }
-      }
-      return values.join("-");
-    };
-  }
-  const unset = defaults[0]!;
-  const read = readerOf(first);
-  const { number } = first;
-  const siblings = parts.size > 1;
+  if (keys.length === 1 && parts.size === 1) return scanForOne(typeName, first, defaults[0]!);
+  return (bytes) => {
+    const values = [...defaults];
+    const reader = new ProtobufReader(bytes, typeName, "invalid");
+    for (let field = reader.field(); field !== 0; field = reader.field()) {
+      const part = parts.get(field);
+      for (const index of part?.unsets ?? []) values[index] = defaults[index]!;
+      if (part?.own) values[part.own.index] = part.own.read(reader);
+      else reader.skip();
+    }
+    return values.join("-");
+  };
+}
+
+/** The usual case: one key, in no oneof. */
+function scanForOne(typeName: string, key: DescField, unset: string): (bytes: Uint8Array) => string {
+  const { number } = key;
+  const read = readerOf(key);
   return (bytes) => {
     let value = unset;
     const reader = new ProtobufReader(bytes, typeName, "invalid");
     for (let field = reader.field(); field !== 0; field = reader.field()) {
       if (field === number) value = read(reader);
-      else {
-        reader.skip();
-        if (siblings && parts.has(field)) value = unset;
-      }
+      else reader.skip();
     }
     return value;
   };
 }
 
-function partsOf(message: DescMessage, keys: readonly DescField[]): ReadonlyMap<number, Part> {
-  const parts = new Map<number, Part>();
-  for (const [index, key] of keys.entries()) {
-    for (const other of key.oneof?.fields ?? []) if (!keys.includes(other)) parts.set(other.number, { index });
-  }
-  for (const [index, key] of keys.entries()) parts.set(key.number, { index, read: readerOf(key) });
-  if (parts.size < keys.length) throw new Error(`${message.typeName} declares a field number twice`);
-  return parts;
+/** By field number: the keys, and the fields that share a oneof with one. */
+function partsOf(keys: readonly DescField[]): ReadonlyMap<number, Part> {
+  const fields = new Set(keys.flatMap((key) => [key, ...(key.oneof?.fields ?? [])]));
+  return new Map(
+    Array.from(fields, (field) => {
+      const index = keys.indexOf(field);
+      const unsets = keys.flatMap((key, at) => (key !== field && key.oneof && key.oneof === field.oneof ? [at] : []));
+      return [field.number, { unsets, ...(index >= 0 && { own: { index, read: readerOf(field) } }) }] as const;
+    }),
+  );
 }
 
 function defaultOf(field: DescField): string {

@@ -2,7 +2,7 @@ import { isUtf8 } from "node:buffer";
 import { type Code, MassaError } from "../core/errors.ts";
 
 /** The wire types of protobuf. */
-export const wireTypes = { varint: 0, fixed64: 1, bytes: 2, groupStart: 3, groupEnd: 4, fixed32: 5 } as const;
+const wireTypes = { varint: 0, fixed64: 1, bytes: 2, groupStart: 3, groupEnd: 4, fixed32: 5 } as const;
 
 const groupDepthMax = 100;
 const two32 = 0x1_0000_0000;

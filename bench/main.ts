@@ -1,0 +1,53 @@
+/**
+ * `npm run bench`: what the built proxy costs, beside a bare relay and direct calls, in one run on one machine.
+ * Usage: main.ts [--only PREFIX] [--json FILE] [--seconds 2] [--rounds 3]
+ */
+import { spawnSync } from "node:child_process";
+import { existsSync, writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { type Figure, table } from "./figures.ts";
+import { linkFigures } from "./link.ts";
+import { spreadFigures, startFigures } from "./mesh.ts";
+import { streamFigures } from "./streams.ts";
+
+const { values: flags } = parseArgs({
+  options: {
+    only: { type: "string", default: "" },
+    json: { type: "string" },
+    seconds: { type: "string", default: "2" },
+    rounds: { type: "string", default: "3" },
+  },
+});
+const effort = { seconds: Number(flags.seconds), rounds: Number(flags.rounds) };
+const isAsked = (id: string) => id.startsWith(flags.only);
+/** Each part with the ids that it measures, or their beginnings. */
+const parts: readonly (readonly [ids: readonly string[], run: () => Promise<Figure[]>])[] = [
+  [["action.", "relay.action_"], () => linkFigures("action", effort)],
+  [["entity.", "relay.entity_"], () => linkFigures("entity", effort)],
+  [["increments.", "visible3."], () => spreadFigures(effort.seconds)],
+  [["start.ready_ms", "idle.rss_mb"], () => startFigures(isAsked)],
+  [["stream."], streamFigures],
+];
+const chosen = parts.filter(([ids]) => ids.some((id) => isAsked(id) || flags.only.startsWith(id)));
+if (chosen.length === 0) {
+  console.error(
+    `no figure's id begins with "${flags.only}"; the beginnings are ${parts.flatMap(([ids]) => ids).join(" ")}`,
+  );
+  process.exit(2);
+}
+
+const root = join(import.meta.dirname, "..");
+if (!existsSync(join(root, "dist/main.js"))) {
+  const { status } = spawnSync(process.execPath, ["scripts/build.ts"], { cwd: root, stdio: "inherit" });
+  if (status !== 0) process.exit(1);
+}
+console.error(`${cpus().length} × ${cpus()[0]?.model ?? "unknown"}, Node ${process.version}`);
+const figures: Figure[] = [];
+for (const [ids, run] of chosen) {
+  console.error(`measuring ${ids.join(", ")} …`);
+  figures.push(...(await run()).filter(({ id }) => isAsked(id)));
+}
+console.log(table(figures));
+if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(figures, undefined, 2)}\n`);

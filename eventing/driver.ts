@@ -1,0 +1,95 @@
+import type { MassaError } from "../lib/core/errors.ts";
+
+/** One header of a message. Names keep their case and may occur twice; drivers give values as text. */
+export type Header = readonly [name: string, value: string];
+
+/** What is published. */
+export interface Message {
+  /** Orders it among those of the same key; "" orders it with nothing. */
+  readonly key: string;
+  readonly headers: readonly Header[];
+  readonly body: Uint8Array;
+}
+
+/** A topic as one group of consumers sees it: each group gets every message once, whoever of its members takes it. */
+export interface Source {
+  readonly topic: string;
+  readonly group: string;
+}
+
+/** One message handed to a feed; it stays the feed's until it is settled, or the feed closes. */
+export interface Delivery extends Message {
+  /** Where it stands in the topic, in the broker's own words: partition and offset, delivery tag, receipt. */
+  readonly position: string;
+  /** The broker's id of the message; redeliveries have the same. */
+  readonly id: string;
+  /** 1 for the first; counts those that were lost without being settled, and those that a release names. */
+  readonly attempt: number;
+}
+
+/** What a broker does by itself, where brokers differ. */
+export interface Features {
+  /** Whether `Delivery.attempt` goes on counting over feeds; else it is 1 each time. */
+  readonly countsAttempts: boolean;
+  /** How long a delivery stays the feed's unless it is extended, in milliseconds; absent: as long as the feed lives. */
+  readonly leaseMs?: number;
+}
+
+/** Why a message became a dead letter. */
+export interface Grave {
+  readonly cause: string;
+  readonly attempts: number;
+}
+
+/** Receives what a feed brings. Nothing is called before the first `Feed.resume`, nor after `closed`. */
+export interface FeedListener {
+  deliver(delivery: Delivery): void;
+  /**
+   * The broker gives these deliveries to another member. Those not begun are to be forgotten; the promise resolves when those under
+   * way have ended. The driver waits for it no longer than its broker allows, and ignores what is settled too late.
+   */
+  revoked(isLost: (delivery: Delivery) => boolean): Promise<void>;
+  /** The feed is lost; what was not settled comes again with another feed. Not called when it is closed from this side. */
+  closed(error: MassaError): void;
+}
+
+/**
+ * The messages of one source, in the order of the topic for equal keys. Settling is by delivery, in any order, once; a driver
+ * whose broker knows only positions commits up to the lowest one that is not settled. Disposal hands back what is unsettled.
+ */
+export interface Feed extends AsyncDisposable {
+  /** Done with it: it does not come again. */
+  ack(delivery: Delivery): void;
+  /** It comes again, to this feed or another one, `attempts` counted for it (0: it was not the message's fault). */
+  release(delivery: Delivery, attempts: number): void;
+  /** Keeps it as a dead letter of the source, with its headers and position, then acknowledges it. Rejects if it could not. */
+  bury(delivery: Delivery, grave: Grave): Promise<void>;
+  /** Prolongs the lease; does nothing where there is none. */
+  extend(delivery: Delivery): void;
+  /** Takes nothing more until `resume`; a delivery already on its way may still come. */
+  pause(): void;
+  resume(): void;
+  /** How many messages of the source are neither settled nor handed out, as far as known. */
+  lag(): Promise<number>;
+}
+
+/**
+ * A broker. Drivers are thin: lanes, attempts, back-off and dead-letter rules are the subscription's, CloudEvents are plain headers
+ * here (`ce-<attribute>` and `content-type`, whatever the broker's own binding calls them).
+ *
+ * - `declare` makes the topic and its groups if the broker lets us, and does nothing for what exists. From then on every group named
+ *   gets every message published.
+ * - `publish` resolves when the broker has confirmed the message, and gives its id. Messages of one key published one after
+ *   another, without waiting, keep their order.
+ * - `open` makes a feed of a source, paused: `resume` starts it. A topic that does not exist rejects with `not-found`.
+ * - A full topic or broker rejects with `exhausted`, one that cannot be reached with `unavailable`.
+ * - `classify` says whether an error of this driver may pass by itself.
+ */
+export interface Driver extends AsyncDisposable {
+  readonly name: string;
+  readonly features: Features;
+  declare(topic: string, groups: readonly string[]): Promise<void>;
+  publish(topic: string, message: Message): Promise<string>;
+  open(source: Source, listener: FeedListener): Promise<Feed>;
+  classify(error: unknown): "passing" | "lasting";
+}

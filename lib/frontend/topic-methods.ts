@@ -1,0 +1,73 @@
+import type { CloudEvent } from "../../eventing/cloud-event.ts";
+import { isJson } from "../../eventing/cloud-event.ts";
+import { payloadOf } from "../../eventing/event-payload.ts";
+import { MassaError } from "../core/errors.ts";
+import type { Method, ServiceTable } from "../discovery/service-table.ts";
+import type { AnyValue } from "../wire/protocol.ts";
+
+/** Reads JSON text as a message of the table by the proto3 JSON mapping; throws `invalid` naming the field's path. */
+export type ReadJson = (typeName: string, jsonText: string) => Uint8Array;
+
+/** Methods that share the messages of one topic and group (spec/eventing 4.1). */
+export interface Consumer {
+  readonly topic: string;
+  readonly group: string;
+  readonly methods: readonly Method[];
+}
+
+/** The method an event is for, with its input. */
+export interface Selection {
+  readonly method: Method;
+  readonly payload: AnyValue;
+}
+
+const anyType = "google.protobuf.Any";
+
+/** The consumers of topics that a table declares, by topic and group. */
+export function consumersOf(table: ServiceTable | undefined): ReadonlyMap<string, Consumer> {
+  const consumers = new Map<string, Consumer & { methods: Method[] }>();
+  for (const service of table?.services.values() ?? []) {
+    for (const method of service.methods.values()) {
+      const source = method.eventing?.in;
+      if (!source || !("topic" in source)) continue;
+      const { topic, consumerGroup: group } = source;
+      const name = JSON.stringify([topic, group]);
+      const consumer = consumers.get(name);
+      if (consumer) consumer.methods.push(method);
+      else consumers.set(name, { topic, group, methods: [method] });
+    }
+  }
+  return consumers;
+}
+
+/** Chooses the method by the rules of spec/eventing 4.2, *Method selection*. Throws `invalid` when no attempt can ever succeed. */
+export function select(event: CloudEvent, { topic, methods }: Consumer, readJson: ReadJson): Selection {
+  const payload = payloadOf(event);
+  const { typeUrl } = payload;
+  const takesAny = methods.find(({ inputType }) => inputType === anyType);
+  const isWrapped = typeUrl.startsWith("json.cloudstate.io/") || typeUrl.startsWith("p.cloudstate.io/");
+  if (!isWrapped) {
+    const name = typeUrl.slice(typeUrl.indexOf("/") + 1);
+    const exact = methods.find(({ inputType }) => inputType === name);
+    if (exact) return { method: exact, payload };
+  }
+  if (takesAny) return { method: takesAny, payload };
+  const named = isJson(event.contentType) ? methodOfType(event.type, methods) : undefined;
+  if (!named) {
+    const types = methods.map(({ inputType }) => inputType).join(", ");
+    throw new MassaError("invalid", `no method takes ${typeUrl} from topic ${topic}; its consumers take ${types}`);
+  }
+  const value = readJson(named.inputType, new TextDecoder().decode(event.data));
+  return { method: named, payload: { typeUrl: `type.googleapis.com/${named.inputType}`, value } };
+}
+
+function methodOfType(type: string, methods: readonly Method[]): Method | undefined {
+  if (type === "") return methods.length === 1 ? methods[0] : undefined;
+  return methods.find(({ inputType }) => inputType === type || inputType.endsWith(`.${type}`));
+}
+
+/** What orders the event: its partition key, else the broker's key, else the entity's, else its subject; "" for none. */
+export function laneOf(event: CloudEvent, brokerKey: string, { method, payload }: Selection): string {
+  const entityKey = method.inputType === anyType ? "" : method.key(payload.value);
+  return [event.partitionKey, brokerKey, entityKey, event.subject].find((key) => key !== undefined && key !== "") ?? "";
+}

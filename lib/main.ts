@@ -1,0 +1,21 @@
+import { once } from "node:events";
+import { exitCodes, runCli } from "./cli/cli.ts";
+import type { ParsedConfig } from "./core/config.ts";
+import { createLogger } from "./core/pino.ts";
+import { openProxy } from "./proxy.ts";
+import { version } from "./version.ts";
+
+process.exit(await runCli(process.argv.slice(2), { start }));
+
+async function start({ config, notes }: ParsedConfig): Promise<number> {
+  const log = createLogger(config.log.level, { node: config.node.name });
+  log.info({ version, node: process.version }, "massa starts");
+  for (const note of notes) log.info({ note }, "configuration note");
+  const told = Promise.race(["SIGINT", "SIGTERM"].map((signal) => once(process, signal)));
+  const proxy = await openProxy({ config, log });
+  const failure = await Promise.race([proxy.failed, told.then(() => undefined)]);
+  if (failure) log.error({ reason: failure.message }, "massa cannot go on");
+  else log.info({}, "massa ends");
+  await proxy[Symbol.asyncDispose]();
+  return failure ? exitCodes.failed : exitCodes.done;
+}

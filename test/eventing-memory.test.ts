@@ -1,0 +1,64 @@
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import { conformsToDriver } from "../eventing/conformance.ts";
+import type { Delivery } from "../eventing/driver.ts";
+import { type Settlement } from "../eventing/memory.ts";
+import { harnessOf, listening, memory, say, until } from "./eventing-harness.ts";
+
+conformsToDriver("memory", async () => harnessOf(memory({ topicMessagesMax: 250 })));
+
+suite("embedded broker", () => {
+  test("a full topic says who holds it, by bytes too", async () => {
+    await using broker = memory({ topicBytesMax: 100 });
+    await broker.declare("orders", ["stock"]);
+    await broker.publish("orders", say("x".repeat(90)));
+    await assert.rejects(
+      broker.publish("orders", say("y".repeat(20))),
+      /"orders" is full: .*topicBytes.*stock has 1 to settle/,
+    );
+  });
+
+  test("topics are bounded", async () => {
+    await using broker = memory({ topicsMax: 1 });
+    await broker.declare("one", []);
+    await broker.declare("one", []);
+    await assert.rejects(broker.declare("two", []), /eventing\.memory\.topics of 1/);
+  });
+
+  test("of too many dead letters the newest stay", async () => {
+    await using broker = memory({ deadLettersMax: 2 });
+    await broker.declare("t", ["g"]);
+    for (const cause of ["a", "b", "c"]) await broker.publish("t", say(cause));
+    const taken: Delivery[] = [];
+    const feed = await broker.open({ topic: "t", group: "g" }, listening(taken));
+    feed.resume();
+    await until(() => taken.length === 3, "three");
+    for (const delivery of taken) await feed.bury(delivery, { cause: String(delivery.body), attempts: 1 });
+    assert.deepEqual(
+      broker.deadLetters({ topic: "t", group: "g" }, 10).map(({ cause, position }) => [cause, position]),
+      [
+        ["b", "1"],
+        ["c", "2"],
+      ],
+    );
+  });
+
+  test("a message is settled when every group is done, as a dead letter if it was one anywhere", async () => {
+    await using broker = memory({});
+    await broker.declare("t", ["a", "b"]);
+    const settled: Settlement[] = [];
+    broker.post("t", say("one"), (settlement) => settled.push(settlement));
+    const [a, b]: Delivery[][] = [[], []];
+    const feedA = await broker.open({ topic: "t", group: "a" }, listening(a!));
+    const feedB = await broker.open({ topic: "t", group: "b" }, listening(b!));
+    feedA.resume();
+    feedB.resume();
+    await until(() => a!.length === 1 && b!.length === 1, "both");
+    await feedA.bury(a![0]!, { cause: "bad", attempts: 1 });
+    assert.deepEqual(settled, []);
+    feedB.ack(b![0]!);
+    assert.deepEqual(settled, [{ outcome: "dead-letter", cause: "bad" }]);
+    assert.equal(broker.topics()[0]!.messages, 0);
+    assert.equal(broker.topics()[0]!.bytes, 0);
+  });
+});
