@@ -14,11 +14,13 @@ const consistencies = { local: 0, majority: 1, all: 2 } as const;
 export class Cluster implements AsyncDisposable {
   readonly #nodes: Node[] = [];
 
-  static async open(size = 3): Promise<Cluster> {
+  /** One proxy for each list of services, which its function serves. */
+  static async open(functions = [modelServices, modelServices, modelServices]): Promise<Cluster> {
     const cluster = new Cluster();
-    const meshPorts = await Promise.all(Array.from({ length: size }, freePort));
-    for (const meshPort of meshPorts) {
-      const running = await serve({ services: modelServices, port: 0, host: "127.0.0.1" });
+    const meshPorts = await Promise.all(functions.map(freePort));
+    for (const [index, services] of functions.entries()) {
+      const meshPort = meshPorts[index]!;
+      const running = await serve({ services, port: 0, host: "127.0.0.1" });
       const [front, admin] = [await freePort(), await freePort()];
       const env = {
         MASSA_PORT: `${front}`,
@@ -82,6 +84,11 @@ export class Node {
       throw new Error(`a proxy did not start; it said:\n${this.#said}`, { cause: failure });
     }
     this.#caller = new Caller(`127.0.0.1:${this.#front}`, () => ({ answerMs: 10_000, surplusMs: 10 }));
+  }
+
+  /** Its front port, for calls of any kind. */
+  get caller(): Caller {
+    return this.#caller!;
   }
 
   signal(signal: NodeJS.Signals): void {
