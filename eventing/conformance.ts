@@ -178,15 +178,19 @@ export function conformsToDriver(
     });
 
     check("takes nothing while paused", async (harness) => {
-      const inbox = await open(harness, "g");
-      inbox.onDelivery = () => inbox.feed!.pause();
-      for (let number = 0; number < 50; number += 1) await harness.driver.publish(harness.topic, say(String(number)));
+      const { driver, topic } = harness;
+      await driver.declare(topic, ["g"]);
+      for (let number = 0; number < 50; number += 1) await driver.publish(topic, say(String(number)));
+      let isResumed = false;
+      const inbox = await open(harness, "g", (_delivery, feed) => {
+        if (!isResumed) feed.pause();
+      });
       await harness.until(() => inbox.deliveries.length > 0, "a delivery");
       const other = await open(harness, "other");
       await harness.driver.publish(harness.topic, say("later"));
       await harness.until(() => other.texts().includes("later"), "the other group goes on");
       assert.ok(inbox.deliveries.length < 50, `${inbox.deliveries.length} came to a paused feed`);
-      inbox.onDelivery = () => undefined;
+      isResumed = true;
       inbox.feed!.resume();
       await harness.until(() => inbox.texts().includes("later"), "all after resuming");
     });
@@ -282,10 +286,16 @@ export function conformsToDriver(
   });
 }
 
-async function open({ driver, topic }: DriverHarness, group: string): Promise<Inbox> {
+async function open(
+  { driver, topic }: DriverHarness,
+  group: string,
+  onDelivery: (delivery: Delivery, feed: Feed) => void = () => undefined,
+): Promise<Inbox> {
   const inbox = new Inbox();
   await driver.declare(topic, [group]);
-  inbox.feed = await driver.open({ topic, group }, inbox);
-  inbox.feed.resume();
+  const feed = await driver.open({ topic, group }, inbox);
+  inbox.feed = feed;
+  inbox.onDelivery = (delivery) => onDelivery(delivery, feed);
+  feed.resume();
   return inbox;
 }

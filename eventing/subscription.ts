@@ -1,4 +1,4 @@
-import { MassaError } from "../lib/core/errors.ts";
+import { type Code, MassaError } from "../lib/core/errors.ts";
 import type { Logger } from "../lib/core/log.ts";
 import type { Telemetry } from "../lib/core/telemetry.ts";
 import type { Cancel, World } from "../lib/core/world.ts";
@@ -29,7 +29,7 @@ export interface SubscriptionOptions {
 export interface SubscriptionParts {
   readonly driver: Driver;
   readonly source: Source;
-  /** Called once for each delivery, when it arrives. */
+  /** Called when a delivery arrives; what it throws is permanent if the code says so, else it is called again later. */
   readonly plan: (delivery: Delivery) => Work;
   readonly world: World;
   readonly log: Logger;
@@ -51,6 +51,8 @@ interface Entry {
   unpark: Cancel | undefined;
 }
 
+/** Why a message cannot be read by anybody, ever; whatever else keeps it from being planned may pass. */
+const lasting: ReadonlySet<Code> = new Set(["invalid", "not-found", "protocol", "unimplemented"]);
 const reopenMinMs = 3_000;
 const reopenMaxMs = 30_000;
 
@@ -177,7 +179,8 @@ export class Subscription implements AsyncDisposable {
       return this.#parts.plan(delivery);
     } catch (reason) {
       const error = MassaError.from(reason);
-      return { lane: "", run: async () => ({ type: "permanent", error }) };
+      if (lasting.has(error.code)) return { lane: "", run: async () => ({ type: "permanent", error }) };
+      return { lane: "", run: async (signal) => this.#parts.plan(delivery).run(signal) };
     }
   }
 

@@ -66,7 +66,12 @@ async function open(scope: Scope, config: Config, log: Logger, world: World): Pr
   const failed = Promise.withResolvers<MassaError>();
   const room = (name: string) => log.child({ room: name });
 
-  const watched = { log: room("admin"), telemetry, metrics: registry, reasons: () => latest.serving?.reasons ?? ["the proxy is starting"] };
+  const watched = {
+    log: room("admin"),
+    telemetry,
+    metrics: registry,
+    reasons: () => latest.serving?.reasons ?? ["the proxy is starting"],
+  };
   const admin = scope.use(await openAdmin(watched, settings.adminOptions(config)));
 
   const link = { engine: nodeHttp2, world, log: room("user-function"), telemetry };
@@ -99,7 +104,10 @@ async function open(scope: Scope, config: Config, log: Logger, world: World): Pr
   const publisher = createPublisher({ driver: broker, world, telemetry, options: settings.publisherOptions(config) });
   let served: { readonly table: ServiceTable; readonly json: DynamicJson } | undefined;
   const outlet = createOutlet({ router, publisher, tableOf: () => served?.table, world });
-  const readJson = (typeName: string, text: string) => served!.json.parse(typeName, text);
+  const readJson = (typeName: string, text: string) => {
+    if (!served) throw new MassaError("unavailable", "no services yet");
+    return served.json.parse(typeName, text);
+  };
   const topics = { router: outlet, driver: broker, readJson, world, log: room("eventing"), telemetry };
 
   const front = {

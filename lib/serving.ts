@@ -140,12 +140,13 @@ export class Serving implements AsyncDisposable {
   async #refuse(message: string): Promise<void> {
     this.#rejected = message;
     this.#table = undefined;
-    this.#parts.router.setTable(undefined);
-    this.#parts.mesh.announce({ services: [] });
     const [front, topics] = [this.#front, this.#topics];
     this.#front = undefined;
     this.#topics = undefined;
+    // Messages in hand come to their end before their services go.
     await topics?.[Symbol.asyncDispose]();
+    this.#parts.router.setTable(undefined);
+    this.#parts.mesh.announce({ services: [] });
     await front?.drain(this.#parts.drainMs);
     await front?.[Symbol.asyncDispose]();
   }

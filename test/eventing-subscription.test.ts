@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import type { Delivery } from "../eventing/driver.ts";
+import type { Delivery, Driver, FeedListener } from "../eventing/driver.ts";
 import type { MemoryBroker } from "../eventing/memory.ts";
 import { Subscription, type SubscriptionOptions } from "../eventing/subscription.ts";
 import type { Outcome } from "../eventing/verdict.ts";
@@ -25,12 +25,15 @@ interface Run {
   readonly atMs: number;
 }
 
-/** A subscription on virtual time whose work is done by `work`. */
-async function subscribe(
-  work: (text: string, run: number) => Outcome | Promise<Outcome>,
-  options: Partial<SubscriptionOptions> = {},
-) {
-  const broker = memory({});
+const defaults: SubscriptionOptions = {
+  inFlightMax: 256,
+  attemptsMax: 5,
+  backoffMinMs: 100,
+  backoffMaxMs: 1_000,
+  drainMs: 5_000,
+};
+
+function virtualWorld() {
   const time = new VirtualTime();
   const clock: Clock = {
     ...realWorld.clock,
@@ -39,6 +42,16 @@ async function subscribe(
     after: (delayMs, callback) => time.after(delayMs, callback),
   };
   const world: World = { clock, random: realWorld.random };
+  return { time, world };
+}
+
+/** A subscription on virtual time whose work is done by `work`. */
+async function subscribe(
+  work: (text: string, run: number) => Outcome | Promise<Outcome>,
+  options: Partial<SubscriptionOptions> = {},
+) {
+  const broker = memory({});
+  const { time, world } = virtualWorld();
   const runs: Run[] = [];
   const open = () =>
     new Subscription({
@@ -47,9 +60,10 @@ async function subscribe(
       world,
       log: silentLogger,
       telemetry: silentTelemetry,
-      options: { inFlightMax: 256, attemptsMax: 5, backoffMinMs: 100, backoffMaxMs: 1_000, drainMs: 5_000, ...options },
+      options: { ...defaults, ...options },
       plan: (delivery: Delivery) => {
         const text = Buffer.from(delivery.body).toString();
+        if (text === "too early" && time.now() < 1_000) throw new MassaError("unavailable", "no services yet");
         if (text === "undecodable") throw new MassaError("invalid", "not a message");
         return {
           lane: delivery.key,
@@ -128,14 +142,23 @@ suite("subscription", () => {
     });
   }
 
+  test("what cannot be read yet is read later", async () => {
+    const { broker, time, runs, subscription } = await subscribe(() => accepted);
+    await broker.publish("t", say("too early"));
+    await pass(time, done(broker), "settled in the end");
+    assert.ok(runs[0]!.atMs >= 1_000);
+    assert.deepEqual(broker.deadLetters(source, 10), []);
+    await subscription[Symbol.asyncDispose]();
+  });
+
   test("while the function is down nothing else begins", async () => {
     let isDown = true;
     const { broker, time, runs, subscription } = await subscribe(() => (isDown ? failed("unavailable") : accepted));
     await broker.publish("t", say("first", "a"));
     await until(() => runs.length === 1, "one try");
     for (let number = 0; number < 50; number += 1) await broker.publish("t", say(String(number), `k${number}`));
-    await until(() => broker.topics()[0]!.groups[0]!.unsettled === 50, "they stay in the topic");
-    assert.equal(runs.length, 1);
+    await realWorld.clock.sleep(5, new AbortController().signal);
+    assert.deepEqual([runs.length, subscription.held], [1, 1]);
     isDown = false;
     await pass(time, done(broker), "all settled");
     assert.equal(runs.length, 52);
@@ -224,5 +247,70 @@ suite("subscription", () => {
     time.run(1);
     await stopping;
     assert.equal(broker.topics()[0]!.groups[0]!.unsettled, 1);
+  });
+
+  test("a feed that is lost is opened again, and what another member took over is left alone", async () => {
+    const gates = new Map<string, PromiseWithResolvers<Outcome>>();
+    const settled: string[] = [];
+    const listeners: FeedListener[] = [];
+    const driver: Driver = {
+      ...memory({}),
+      open: async (_source, listener) => {
+        listeners.push(listener);
+        return {
+          ack: ({ id }) => void settled.push(`ack ${id}`),
+          release: ({ id }) => void settled.push(`release ${id}`),
+          bury: async ({ id }) => void settled.push(`bury ${id}`),
+          extend: () => undefined,
+          pause: () => undefined,
+          resume: () => undefined,
+          lag: async () => 0,
+          [Symbol.asyncDispose]: async () => undefined,
+        };
+      },
+    };
+    const { time, world } = virtualWorld();
+    const begun: string[] = [];
+    const subscription = new Subscription({
+      ...{ driver, source, world, log: silentLogger, telemetry: silentTelemetry, options: defaults },
+      plan: ({ id, key }) => ({
+        lane: key,
+        run: () => {
+          begun.push(id);
+          const gate = Promise.withResolvers<Outcome>();
+          gates.set(id, gate);
+          return gate.promise;
+        },
+      }),
+    });
+    await until(() => listeners.length === 1, "a feed");
+    await realWorld.clock.sleep(1, new AbortController().signal);
+    const deliver = (id: string, key: string) =>
+      listeners.at(-1)!.deliver({ ...say("", key), id, position: id, attempt: 1 });
+    for (const [id, key] of [
+      ["1", "a"],
+      ["2", "a"],
+      ["3", "b"],
+    ] as const)
+      deliver(id, key);
+    let isRevoked = false;
+    const revoked = listeners[0]!.revoked(({ key }) => key === "a").then(() => void (isRevoked = true));
+    gates.get("3")!.resolve(accepted);
+    await until(() => settled.length === 1, "the one that stays");
+    assert.equal(isRevoked, false);
+    gates.get("1")!.resolve(failed("failed"));
+    await revoked;
+    time.run(10_000);
+    assert.deepEqual([settled, begun, subscription.held], [["ack 3"], ["1", "3"], 0]);
+    listeners[0]!.closed(new MassaError("unavailable", "cut"));
+    time.run(2_999);
+    assert.equal(listeners.length, 1);
+    time.run(700);
+    await until(() => listeners.length === 2, "another feed");
+    await realWorld.clock.sleep(1, new AbortController().signal);
+    deliver("4", "a");
+    gates.get("4")!.resolve(accepted);
+    await until(() => settled.includes("ack 4"), "it goes on");
+    await subscription[Symbol.asyncDispose]();
   });
 });

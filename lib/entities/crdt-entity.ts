@@ -63,7 +63,8 @@ export class CrdtEntity implements Instance {
   readonly #calls = new Map<number, EntityCall>();
   /** Commands out and cancelled streams not yet responded to: while there are any, the function is told no deltas. */
   #mutating = 0;
-  #streaming = 0;
+  /** Those of them that stream; they are no load. */
+  readonly #streaming = new Set<EntityCall>();
   readonly #cancelGrace = new Map<number, Cancel>();
   /** Cancelled streams whose response has not come in time, the oldest forgotten first. */
   readonly #late = new Map<number, EntityCall>();
@@ -87,7 +88,7 @@ export class CrdtEntity implements Instance {
   }
 
   get load(): number {
-    return this.#waiting.length + this.#calls.size - this.#streaming;
+    return this.#waiting.length + this.#calls.size - this.#streaming.size;
   }
 
   get idleSinceMs(): number | undefined {
@@ -231,7 +232,7 @@ export class CrdtEntity implements Instance {
       else call.fail(new MassaError("failed", "Entity deleted"));
     }
     this.#calls.clear();
-    this.#streaming = 0;
+    this.#streaming.clear();
     this.#halfClose();
   }
 
@@ -287,7 +288,7 @@ export class CrdtEntity implements Instance {
     const deleting = reply.stateAction?.action?.type === "delete";
     if (reply.streamed && !deleting) {
       call.state = "streaming";
-      this.#streaming += 1;
+      this.#streaming.add(call);
     } else {
       this.#calls.delete(call.id);
     }
@@ -298,10 +299,15 @@ export class CrdtEntity implements Instance {
   }
 
   #answer(call: EntityCall, reply: CrdtReply): void {
-    if (call.state === "over") return;
+    const first = { action: reply.clientAction, effects: reply.sideEffects };
+    if (call.state === "over") {
+      // It streamed to its end while its first element waited.
+      if (call.isBlocked) call.release(first);
+      return;
+    }
     const streaming = call.state === "streaming";
     if (!streaming) call.state = "over";
-    const taken = call.release({ action: reply.clientAction, effects: reply.sideEffects });
+    const taken = call.release(first);
     if (!streaming) call.end();
     else if (call.abandoned || !taken) this.#cancelStream(call);
   }
@@ -400,7 +406,7 @@ export class CrdtEntity implements Instance {
   /** The function has nothing more to say to the call. */
   #forget(call: EntityCall): void {
     if (!this.#calls.delete(call.id)) return;
-    if (call.state === "streaming") this.#streaming -= 1;
+    this.#streaming.delete(call);
     this.#cancelGrace.get(call.id)?.();
     this.#cancelGrace.delete(call.id);
     this.#settle(call);

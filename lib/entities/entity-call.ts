@@ -75,14 +75,23 @@ export class EntityCall implements Call {
     return true;
   }
 
+  get isBlocked(): boolean {
+    return this.#blocked;
+  }
+
   end(): void {
     this.state = "over";
-    if (this.#held) this.#ending = "end";
+    if (this.#held || this.#blocked) this.#ending = "end";
     else this.#receiver.end();
   }
 
+  /** What waits for a confirmation that will not come is dropped; what the caller has not read yet comes first. */
   fail(error: MassaError): void {
     this.state = "over";
+    if (this.#blocked) {
+      this.#blocked = false;
+      this.#held = undefined;
+    }
     if (this.#held) this.#ending = error;
     else this.#receiver.fail(error);
   }
