@@ -1,6 +1,8 @@
 import type { MassaError } from "../lib/core/errors.ts";
 import type { Delivery, Feed, FeedListener, Grave, Message } from "./driver.ts";
-import type { Settlement } from "./memory.ts";
+
+/** What became of a message in all groups of its topic: a dead letter if it became one in any. */
+export type Settlement = { readonly outcome: "accepted" } | { readonly outcome: "dead-letter"; readonly cause: string };
 
 /** A message that some group has not settled yet. */
 export interface HeldMessage extends Message {

@@ -2,7 +2,7 @@ import { MassaError } from "../lib/core/errors.ts";
 import type { Logger } from "../lib/core/log.ts";
 import type { Telemetry } from "../lib/core/telemetry.ts";
 import type { Driver, Message, Source } from "./driver.ts";
-import { type DeadLetter, type HeldMessage, MemoryGroup } from "./memory-group.ts";
+import { type DeadLetter, type HeldMessage, MemoryGroup, type Settlement } from "./memory-group.ts";
 
 /** The bounds of the embedded broker. */
 export interface MemoryOptions {
@@ -21,9 +21,6 @@ export interface MemoryParts {
   readonly telemetry: Telemetry;
   readonly options: MemoryOptions;
 }
-
-/** What became of a message in all groups of its topic: a dead letter if it became one in any. */
-export type Settlement = { readonly outcome: "accepted" } | { readonly outcome: "dead-letter"; readonly cause: string };
 
 /** What a topic holds, for people. */
 export interface TopicView {

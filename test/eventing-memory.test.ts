@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { conformsToDriver } from "../eventing/conformance.ts";
 import type { Delivery } from "../eventing/driver.ts";
-import { type Settlement } from "../eventing/memory.ts";
+import {} from "../eventing/memory.ts";
+import type { Settlement } from "../eventing/memory-group.ts";
 import { harnessOf, listening, memory, say, until } from "./eventing-harness.ts";
 
 conformsToDriver("memory", async () => harnessOf(memory({ topicMessagesMax: 250 })));

@@ -17,7 +17,7 @@ import { Scope } from "../lib/core/scope.ts";
 import { silentTelemetry, type Telemetry } from "../lib/core/telemetry.ts";
 import { realWorld } from "../lib/core/world.ts";
 import { conformsToMesh, type MeshHarness } from "../lib/mesh/conformance.ts";
-import { defaultMeshLimits, openLibp2pMesh, type Libp2pMeshOptions } from "../lib/mesh/libp2p.ts";
+import { openLibp2pMesh, type Libp2pMeshOptions } from "../lib/mesh/libp2p.ts";
 import { defaultLinkLimits } from "../lib/mesh/link-limits.ts";
 import type { Mesh, MeshListener } from "../lib/mesh/mesh.ts";
 
@@ -113,7 +113,7 @@ async function openHarness(): Promise<MeshHarness> {
   return {
     async open(name, listener, link) {
       const peers = [...open].flatMap((mesh) => mesh.hello.addresses);
-      const limits = { ...defaultMeshLimits, redialMinMs: 20, link: { ...defaultLinkLimits, ...link } };
+      const limits = { redialMinMs: 20, link: { ...defaultLinkLimits, ...link } };
       const mesh = await openNode(options(name, { peers, limits }), listener);
       open.add(mesh);
       return mesh;
@@ -131,7 +131,7 @@ async function openHarness(): Promise<MeshHarness> {
 
 conformsToMesh("libp2p", openHarness);
 
-const quick = { ...defaultMeshLimits, redialMinMs: 20, admissionTimeoutMs: 800 };
+const quick = { redialMinMs: 20, admissionTimeoutMs: 800 };
 
 async function openPair(): Promise<[Node, Node]> {
   const a = await openNode(options("a", { limits: quick }));

@@ -1,7 +1,7 @@
 import { silentLogger } from "../lib/core/log.ts";
 import { silentTelemetry } from "../lib/core/telemetry.ts";
 import { realWorld } from "../lib/core/world.ts";
-import { defaultMeshLimits, openLibp2pMesh } from "../lib/mesh/libp2p.ts";
+import { openLibp2pMesh } from "../lib/mesh/libp2p.ts";
 
 // A node in a process of its own, for tests that stop and kill it: `mesh-node.ts HOST:PORT KEY`. It ends with its parent.
 const [peer, key] = process.argv.slice(2) as [string, string];
@@ -22,7 +22,7 @@ const mesh = await openLibp2pMesh(
       groups: [],
       members: new Uint8Array(0),
     },
-    limits: { ...defaultMeshLimits, redialMinMs: 20, redialMaxMs: 200 },
+    limits: { redialMinMs: 20, redialMaxMs: 200 },
   },
   realWorld,
   silentLogger,

@@ -1,5 +1,6 @@
 import type { Header } from "../../eventing/driver.ts";
-import type { MemoryBroker, Settlement } from "../../eventing/memory.ts";
+import type { MemoryBroker } from "../../eventing/memory.ts";
+import type { Settlement } from "../../eventing/memory-group.ts";
 import { MassaError } from "../core/errors.ts";
 import type { AdminAnswer, AdminHandler, AdminRequest } from "./route.ts";
 

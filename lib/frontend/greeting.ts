@@ -7,7 +7,7 @@ export type Greeting = "http2" | "http1" | "unknown";
 const bytesNeeded = 3;
 
 /** Tells by the first bytes, three at least. No method of HTTP/1.1 begins with `PRI`. */
-export function greetingOf(bytes: Uint8Array): Greeting {
+function greetingOf(bytes: Uint8Array): Greeting {
   const text = Buffer.from(bytes.subarray(0, bytesNeeded)).toString("latin1");
   if (text === "PRI") return "http2";
   return /^[A-Z]{3}$/.test(text) ? "http1" : "unknown";

@@ -53,7 +53,7 @@ export interface Libp2pMeshOptions {
 }
 
 /** The bounds and times that hold unless they are configured. */
-export const defaultMeshLimits: MeshLimits = {
+const defaultMeshLimits: MeshLimits = {
   link: defaultLinkLimits,
   linksMax: 32,
   admissionTimeoutMs: 5_000,
