@@ -120,7 +120,7 @@ function wrap(data: Uint8Array): Uint8Array {
 }
 
 /** The first field 1 of a message, other fields skipped. */
-export function unwrap(bytes: Uint8Array): Uint8Array {
+function unwrap(bytes: Uint8Array): Uint8Array {
   let at = 0;
   const varint = (): number => {
     let value = 0;
