@@ -59,6 +59,9 @@ export async function startProxy(
     MASSA_MESH_KEY: "for-the-bench-alone",
     MASSA_MESH_PEERS: peers.map((peer) => `127.0.0.1:${peer}`).join(","),
     MASSA_MESH_EXPECT: `${expect}`,
+    // Nobody waits for others here: neither the first to start, nor the last to leave.
+    MASSA_MESH_JOIN_TIMEOUT: "2s",
+    MASSA_MESH_LEAVE_TIMEOUT: "500ms",
     MASSA_LOG_LEVEL: "error",
     MASSA_CRDT_PASSIVATION_TIMEOUT: "10m",
     USER_FUNCTION_HOST: "127.0.0.1",

@@ -3,25 +3,6 @@ import { dotKey } from "./entry.ts";
 import type { Reading } from "./tree.ts";
 import { Tree } from "./tree.ts";
 
-export type {
-  Applied,
-  Change,
-  Clock,
-  Content,
-  Dot,
-  DotKey,
-  Dots,
-  Entry,
-  Fold,
-  NamedDot,
-  NumberedChange,
-  NumberedDot,
-  Path,
-  Repair,
-  ReplicaId,
-  Seat,
-  Seen,
-} from "./entry.ts";
 export { compareDots, dotKey, seenBy } from "./entry.ts";
 
 /**

@@ -62,11 +62,16 @@ export class KeptProcess {
       stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
     for (const stream of [child.stdout, child.stderr]) {
-      if (stream) createInterface(stream).on("line", (line) => this.#say(`[${name}] ${line}`));
+      if (stream) createInterface(stream).on("line", (line) => this.#hear(`[${name}] ${line}`));
     }
     child.on("error", (error) => this.#say(`${name} (pid ${this.pid}): ${error.message}`));
     child.on("exit", (code, signal) => this.#ended(child.pid ?? 0, signal ?? `exit code ${code ?? 0}`));
     return child;
+  }
+
+  /** What a process says while it ends is about the others, which end too. */
+  #hear(line: string): void {
+    if (!this.#stopping) this.#say(line);
   }
 
   #ended(pid: number, how: string): void {

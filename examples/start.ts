@@ -73,6 +73,8 @@ function proxyRecipe(index: number): Recipe {
       MASSA_MESH_PEERS: letters.map((_, peer) => `${host}:${portOf("mesh", peer)}`).join(","),
       // Known to everybody: good on loopback alone, which is where this mesh listens.
       MASSA_MESH_KEY: "for-development-only",
+      // All three leave at once at the end, and would wait for one another.
+      MASSA_MESH_LEAVE_TIMEOUT: "2s",
       MASSA_LOG_LEVEL: process.env["MASSA_LOG_LEVEL"] ?? "warn",
       USER_FUNCTION_HOST: host,
       USER_FUNCTION_PORT: `${portOf("function", index)}`,

@@ -9,7 +9,7 @@ process.exit(await runCli(process.argv.slice(2), { start }));
 
 async function start({ config, notes }: ParsedConfig): Promise<number> {
   const log = createLogger(config.log.level, { node: config.node.name });
-  log.info({ version, node: process.version }, "massa starts");
+  log.info({ version, runtime: process.version }, "massa starts");
   for (const note of notes) log.info({ note }, "configuration note");
   const told = Promise.race(["SIGINT", "SIGTERM"].map((signal) => once(process, signal)));
   const proxy = await openProxy({ config, log });

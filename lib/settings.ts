@@ -96,7 +96,7 @@ export function meshOptions(config: Config, replica: string): Libp2pMeshOptions 
 }
 
 export function replicationOptions(config: Config): ReplicationOptions {
-  const { mesh, replication, crdt } = config;
+  const { mesh, replication, crdt, limits } = config;
   return {
     cluster: mesh.cluster,
     nodeName: config.node.name,
@@ -109,6 +109,8 @@ export function replicationOptions(config: Config): ReplicationOptions {
     leaveTimeoutMs: mesh.leaveTimeout,
     spread: replication.spread,
     directPeersMax: replication.directPeers,
+    messageBytesMax: limits.message,
+    gossipBytesMax: mesh.gossipBytes,
     flushMs: replication.flush,
     ringBytes: replication.ring,
     waitingBytes: replication.waiting,

@@ -218,6 +218,6 @@ suite("the key scan", () => {
       }),
       { numRuns: 1000 },
     );
-    assert.throws(() => scan(Buffer.alloc(100_000, 0x0b)), invalid, "groups as deep as the message is long");
+    assert.throws(() => scan(Buffer.alloc(4_000_000, 0x2b)), invalid, "groups as deep as the message is long");
   });
 });

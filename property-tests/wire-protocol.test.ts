@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import fc from "fast-check";
+import type { CrdtDelta } from "../lib/wire/crdt-delta.ts";
 import { MassaError } from "../lib/core/errors.ts";
 import {
   decodeCrdtStreamOut,
@@ -138,6 +140,8 @@ suite("what the proxy sends is what protobuf-es would have sent", () => {
       const second = encodeAny({ typeUrl: "t/y", value: Buffer.alloc(size, 7) });
       same(decodeAny(first), { typeUrl: "t/x", value });
       same(decodeAny(second).typeUrl, "t/y");
+      const entries = ["a", "b", "c"].map((key) => ({ key, value: Buffer.from(`${key}${"x".repeat(size)}${key}`) }));
+      same(decodeMetadata(encodeMetadata(entries)), entries);
     }
   });
 });
@@ -176,6 +180,15 @@ suite("what the function sends is read as protobuf-es reads it", () => {
     );
   });
 
+  test("names that resemble each other are told apart", () => {
+    const digits = Array.from({ length: 250 }, (_, at) => (at * at) % 7).join("");
+    for (let length = 0; length <= digits.length; length += 1) {
+      const any = { typeUrl: digits.slice(0, length), value: Buffer.from([1]) };
+      assert.equal(decodeAny(encodeAny(any)).typeUrl, any.typeUrl);
+      assert.equal(decodeAny(encodeAny({ ...any, typeUrl: `${any.typeUrl}é` })).typeUrl, `${any.typeUrl}é`);
+    }
+  });
+
   test("payloads are slices of what was received", () => {
     const received = encodeReply({ payload: { typeUrl: "t/x", value: Buffer.from("payload") }, metadata: [] });
     assert.equal(decodeReply(received).payload?.value.buffer, received.buffer);
@@ -198,6 +211,39 @@ const damaged = (messages: fc.Arbitrary<Uint8Array>) =>
     });
 
 suite("bytes that lie", () => {
+  const refused: readonly (readonly [title: string, hex: string, reason: RegExp])[] = [
+    ["a map entry without a key", "0a0c2a0a0a083a06220412023200", /a map entry without a key/],
+    ["a map entry without a delta", "0a0a2a080a063a0422020a00", /a map entry without a delta/],
+    ["a delta of no type", "0a042a020a00", /Empty delta/],
+    ["a delete whose content is no message", "0a062a0412020000", /field number 0/],
+    ["an unknown write consistency", "0a042a021807", /write consistency 7/],
+    ["a command id beyond 2^53", "0a0908ffffffffffffff7f", /beyond 2\^53/],
+    ["a known field of another wire type", "0a020900", /wire type 1 instead of 0/],
+    ["a field that ends beyond its message", "0a0212050a00", /ends beyond its message/],
+    ["a string that is no UTF-8", "22031201ff", /no UTF-8/],
+  ];
+  for (const [title, hex, message] of refused) {
+    test(`${title} is refused by name`, () => {
+      assert.throws(() => decodeCrdtStreamOut(Buffer.from(hex, "hex")), { code: "protocol", message });
+    });
+  }
+
+  test("maps in maps are read as deep as any function needs, and refused beyond that", () => {
+    const nested = (depth: number): Uint8Array => {
+      let delta: CrdtDelta = { type: "flag", value: true };
+      for (let level = 0; level < depth; level += 1) {
+        delta = { type: "ormap", cleared: false, removed: [], updated: [], added: [{ key: any, operation: delta }] };
+      }
+      const update = Uint8Array.from(encodeCrdtDelta(delta).subarray(5));
+      update[0] = 0x0a; // As field 1 of a state action instead of field 2 of a stream message.
+      const reply = new BinaryWriter().tag(5, WireType.LengthDelimited).bytes(update).finish();
+      return new BinaryWriter().tag(1, WireType.LengthDelimited).bytes(reply).finish();
+    };
+    const any = { typeUrl: "t/k", value: Buffer.from("k") };
+    assert.equal(decodeCrdtStreamOut(nested(40)).type, "reply");
+    assert.throws(() => decodeCrdtStreamOut(nested(90)), { code: "protocol", message: /maps more than 64 deep/ });
+  });
+
   const hostile: readonly [string, fc.Arbitrary<Uint8Array>][] = [
     ["random", fc.uint8Array({ maxLength: 64 })],
     [

@@ -3,7 +3,15 @@ import { spawnSync } from "node:child_process";
 
 const steps = [
   ["types", "node_modules/typescript/bin/tsc", "--noEmit"],
-  ["lint", "node_modules/eslint/bin/eslint.js", ".", "--max-warnings=0", "--cache", "--cache-location", ".cache/eslint"],
+  [
+    "lint",
+    "node_modules/eslint/bin/eslint.js",
+    ".",
+    "--max-warnings=0",
+    "--cache",
+    "--cache-location",
+    ".cache/eslint",
+  ],
   ["format", "node_modules/prettier/bin/prettier.cjs", "--check", "--log-level=warn", "."],
 ] as const;
 

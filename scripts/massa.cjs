@@ -13,7 +13,12 @@ function refuse(line) {
 }
 
 if (Number(process.versions.node.split(".")[0]) < 24) {
-  refuse("Node 24 or newer is needed (this is " + process.version + "); type: npx -p node@24 -p massa massa " + process.argv.slice(2).join(" "));
+  refuse(
+    "Node 24 or newer is needed (this is " +
+      process.version +
+      "); type: npx -p node@24 -p massa massa " +
+      process.argv.slice(2).join(" "),
+  );
 } else if (!fs.existsSync(entry)) {
   refuse("dist/ is missing, as in a checkout that was not built; type: npm run build");
 } else {

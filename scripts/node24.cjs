@@ -19,14 +19,22 @@ if (!fs.existsSync(path.join(root, "node_modules", "typescript"))) {
 }
 var node = fs.existsSync(installed) ? installed : major >= 24 ? process.execPath : "";
 if (node === "") {
-  refuse("Node 24 is missing (this is " + process.version + ") because install scripts were left out; type: npm rebuild node --ignore-scripts=false");
+  refuse(
+    "Node 24 is missing (this is " +
+      process.version +
+      ") because install scripts were left out; type: npm rebuild node --ignore-scripts=false",
+  );
 }
 
-var run = child.spawn(node, ["--conditions=massa-source", "--disable-warning=ExperimentalWarning"].concat(process.argv.slice(2)), {
-  stdio: "inherit",
-  cwd: process.cwd(),
-  env: Object.assign({}, process.env, { PATH: path.dirname(node) + path.delimiter + process.env.PATH }),
-});
+var run = child.spawn(
+  node,
+  ["--conditions=massa-source", "--disable-warning=ExperimentalWarning"].concat(process.argv.slice(2)),
+  {
+    stdio: "inherit",
+    cwd: process.cwd(),
+    env: Object.assign({}, process.env, { PATH: path.dirname(node) + path.delimiter + process.env.PATH }),
+  },
+);
 ["SIGINT", "SIGTERM", "SIGHUP"].forEach(function (signal) {
   process.on(signal, function () {
     run.kill(signal);
@@ -38,7 +46,14 @@ function ancestors() {
   var pids = [process.ppid];
   try {
     if (process.env.npm_lifecycle_event) {
-      pids.push(Number(fs.readFileSync("/proc/" + process.ppid + "/stat", "utf8").replace(/^.*\) /s, "").split(" ")[1]));
+      pids.push(
+        Number(
+          fs
+            .readFileSync("/proc/" + process.ppid + "/stat", "utf8")
+            .replace(/^.*\) /s, "")
+            .split(" ")[1],
+        ),
+      );
     }
   } catch (missing) {
     // Not Linux, or the parent has just ended, which its pid tells as well.

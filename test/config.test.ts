@@ -94,6 +94,7 @@ test("times and sizes need what makes them clear", () => {
 test("the short names and those of the predecessors are aliases, the full name and the first one listed counting", () => {
   assert.equal(parse({ env: { HTTP_PORT: "9000" } }).config.frontend.port, 9_000);
   assert.equal(parse({ env: { HTTP_PORT: "9000", MASSA_PORT: "9007" } }).config.frontend.port, 9_007);
+  assert.equal(parse({ env: { MASSA_PORT: "9007", HTTP_PORT: "9000" } }).config.frontend.port, 9_007);
   assert.equal(parse({ env: { MASSA_FRONTEND_PORT: "1", HTTP_PORT: "2", MASSA_PORT: "3" } }).config.frontend.port, 1);
   const { config } = parse({
     env: {

@@ -8,8 +8,10 @@ import {
   FileDescriptorSetSchema,
 } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
-import { buildServiceTable } from "../lib/discovery/build-table.ts";
+import { MassaError } from "../lib/core/errors.ts";
+import { buildServiceTable, type TableOrRefusal } from "../lib/discovery/build-table.ts";
 import { readDescriptors } from "../lib/discovery/descriptors.ts";
+import { createDynamicJson } from "../lib/wire/dynamic-json.ts";
 import { file_tck_action } from "./conformance/gen/tck/action_pb.ts";
 import { file_tck_crdt } from "./conformance/gen/tck/crdt_pb.ts";
 import { allSupported, fileOf, setOf, specOf, textField, withImports } from "./discovery-harness.ts";
@@ -26,6 +28,37 @@ function refusal(files: readonly FileDescriptorProto[] | Uint8Array): string {
   const read = readDescriptors(files instanceof Uint8Array ? files : setOf(files));
   assert(read.type !== "files", "it was accepted");
   return `${read.type}: ${read.message}`;
+}
+
+/** A refusal says why; a table can be used with any bytes, and fails in no other way than it says. */
+function holds(outcome: TableOrRefusal): void {
+  if (outcome.type !== "table") {
+    assert(outcome.message.length > 0);
+    return;
+  }
+  const json = createDynamicJson(outcome.table.registry);
+  const samples = ["", "0a0141", "0a0141120208011a020a00", "08ffffffff0f", "1205120308b960"].map((hex) =>
+    Buffer.from(hex, "hex"),
+  );
+  for (const service of outcome.table.services.values()) {
+    for (const { key, inputType } of service.methods.values()) {
+      for (const bytes of samples) {
+        failsOnlyAsSaid(() => key(bytes));
+        failsOnlyAsSaid(() => json.parse(inputType, json.print(inputType, bytes)));
+      }
+      failsOnlyAsSaid(() =>
+        json.parse(inputType, '{"id":"a","actions":[{"update":{"vote":{}}},{"fail":3}],"groups":[{}]}'),
+      );
+    }
+  }
+}
+
+function failsOnlyAsSaid(action: () => unknown): void {
+  try {
+    action();
+  } catch (failure) {
+    assert(failure instanceof MassaError, String(failure));
+  }
 }
 
 suite("a set of descriptors", () => {
@@ -167,8 +200,7 @@ suite("a set of descriptors", () => {
         const damaged = Uint8Array.from(bytes);
         for (const [at, value] of list) damaged[at] = value;
         const outcome = buildServiceTable(specOf(damaged, entities), allSupported);
-        if (outcome.type !== "table") assert(outcome.message.length > 0);
-        else for (const service of outcome.table.services.values()) assert(service.methods.size >= 0);
+        holds(outcome);
       }),
       { numRuns: 300 },
     );
@@ -200,7 +232,7 @@ suite("a set of descriptors", () => {
           ["crdt", "cloudstate.tck.model.crdt.CrdtTckModel"],
         ]);
         const outcome = buildServiceTable(spec, allSupported);
-        if (outcome.type !== "table") assert(outcome.message.length > 0);
+        holds(outcome);
       }),
       { numRuns: 300 },
     );

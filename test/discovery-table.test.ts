@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { create, type MessageInitShape, setExtension, toBinary } from "@bufbuild/protobuf";
 import { FieldOptionsSchema, type FileDescriptorProtoSchema, MethodOptionsSchema } from "@bufbuild/protobuf/wkt";
+import { WireType } from "@bufbuild/protobuf/wire";
 import { buildServiceTable, type Support } from "../lib/discovery/build-table.ts";
 import type { Service } from "../lib/discovery/service-table.ts";
 import { entity_key } from "../lib/wire/gen/cloudstate/entity_key_pb.ts";
@@ -205,7 +206,7 @@ suite("a function is rejected", () => {
 
 test("options whose bytes are no message of their type are a rejection", () => {
   const options = create(MethodOptionsSchema);
-  options.$unknown = [{ no: 1081, wireType: 2, data: Buffer.from([2, 0x0a, 0x7f]) }];
+  options.$unknown = [{ no: 1081, wireType: WireType.LengthDelimited, data: Buffer.from([2, 0x0a, 0x7f]) }];
   const service = [{ name: "S", method: [{ name: "On", inputType: ".a_proto.M", outputType: ".a_proto.M", options }] }];
   const spec = specOf([fileOf("a.proto", { service })], [["action", "a_proto.S"]]);
   assert.match(rejection(spec), /^The descriptor set contradicts itself: /);

@@ -40,12 +40,11 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
 /** Rooms that decide and do no I/O of their own may import no package; others only here. */
 const adapters: Readonly<Record<string, readonly string[]>> = {
   "lib/core/config": ["zod", "yaml"],
+  "lib/core/pino": ["pino"],
   "lib/core/telemetry": ["prom-client"],
   "lib/mesh/libp2p": ["libp2p", "@libp2p/", "@multiformats/", "@chainsafe/"],
-  "lib/cli/": ["commander", "yaml", "pino", "zod", "@grpc/grpc-js"],
-  "lib/main.ts": ["commander", "pino", "yaml"],
+  "lib/cli/": ["commander", "yaml", "@grpc/grpc-js"],
   "lib/sdk/": ["@grpc/grpc-js"],
-  "lib/proxy.ts": ["pino"],
   bench: [],
   scripts: ["esbuild"],
   test: ["@grpc/grpc-js", "typescript", "fast-check", "libp2p", "@libp2p/", "@multiformats/"],

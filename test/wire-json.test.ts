@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { anyPack, file_google_protobuf_wrappers, StringValueSchema } from "@bufbuild/protobuf/wkt";
+import type { MassaError } from "../lib/core/errors.ts";
 import { readDescriptors } from "../lib/discovery/descriptors.ts";
 import { createDynamicJson } from "../lib/wire/dynamic-json.ts";
 import { HttpBodySchema, file_google_api_httpbody } from "../lib/wire/gen/google/api/httpbody_pb.ts";
@@ -86,10 +87,14 @@ suite("JSON of messages known only at run time", () => {
     const deep = `${'{"actions":[{"update":{"ormap":{"update":{"update":'.repeat(1)}${'{"ormap":{"update":{"update":'.repeat(3_000)}7`;
     assert.throws(() => json.parse(RequestSchema.typeName, deep), { code: "invalid" });
     const nested = `{"id":"x","actions":[{"update":${'{"ormap":{"update":{"update":'.repeat(200)}7${"}}}".repeat(200)}}]}`;
-    assert.throws(() => json.parse(RequestSchema.typeName, nested), {
-      code: "invalid",
-      message: /^actions\[0\]\.update\.ormap/,
-    });
+    assert.throws(
+      () => json.parse(RequestSchema.typeName, nested),
+      ({ code, message }: MassaError) => {
+        assert.equal(code, "invalid");
+        assert.match(message, /^actions\[0\]\.update\.ormap\.update\.update\.ormap/);
+        return message.split(".").length < 40;
+      },
+    );
     const structs = '{"fields":'.repeat(20_000);
     assert.throws(() => json.parse(RequestSchema.typeName, structs), { code: "invalid" });
   });

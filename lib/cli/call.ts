@@ -151,5 +151,5 @@ function readable(failure: unknown, address: string): MassaError {
   if (typeof code !== "number") return MassaError.from(failure, "invalid");
   if (code === status.UNIMPLEMENTED && /reflection/i.test(details ?? ""))
     return MassaError.fromGrpc(code, `${address} has no server reflection: ${details ?? ""}`);
-  return MassaError.fromGrpc(code, details ?? "");
+  return MassaError.fromGrpc(code, (details ?? "").replace(/ Resolution note: $/, ""));
 }

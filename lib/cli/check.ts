@@ -11,7 +11,7 @@ import { openUserFunction } from "../user-function/grpc.ts";
 import { nodeHttp2 } from "../wire/http2-node.ts";
 
 /**
- * Asks the user function what it serves, for as long as one call of discovery may take, and judges the answer as a start would.
+ * Asks the user function what it serves, for as long as `userFunction.wait`, and judges the answer as a start would.
  * The lines say what would be served. Throws `unavailable` when the function cannot be asked, `failed` when it is rejected.
  */
 export async function check(config: Config): Promise<readonly string[]> {
@@ -20,7 +20,7 @@ export async function check(config: Config): Promise<readonly string[]> {
   const { address } = userFunction;
   const client = createDiscoveryClient(userFunction, realWorld.clock, discoveryTimeoutMs);
   const discovery = createDiscovery({ client, world: realWorld, log: silentLogger }, discoveryOptions(config, address));
-  const discovered = await discovery.ask(AbortSignal.timeout(discoveryTimeoutMs)).catch((cause: unknown) => {
+  const discovered = await discovery.ask(AbortSignal.timeout(config.userFunction.wait)).catch((cause: unknown) => {
     throw new MassaError("unavailable", discovery.reason ?? `the user function at ${address} did not answer`, {
       cause,
     });

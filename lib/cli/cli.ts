@@ -3,8 +3,6 @@ import type { ParsedConfig } from "../core/config.ts";
 import { MassaError } from "../core/errors.ts";
 import { version } from "../version.ts";
 import { duration } from "../core/config-values.ts";
-import { call, spell } from "./call.ts";
-import { check } from "./check.ts";
 import { loadConfig } from "./load-config.ts";
 import { showConfig } from "./show-config.ts";
 import { ownSurroundings, type Surroundings } from "./surroundings.ts";
@@ -89,6 +87,7 @@ function programOf(
     "ask the user function what it serves, judge it and end",
     false,
     async (path, args) => {
+      const { check } = await import("./check.ts");
       for (const line of await check(loadConfig(surroundings, path, args).config)) await surroundings.print(line);
     },
   );
@@ -107,6 +106,8 @@ function programOf(
     .option("--timeout <time>", "end the call after this time, such as 5s")
     .option("--plaintext", "without TLS, as always")
     .action(async (address: string, method: string | undefined, messages: string[], flags: CallFlags) => {
+      // grpc-js is for this command alone: a proxy starts sooner without it.
+      const { call, spell } = await import("./call.ts");
       try {
         await call(surroundings, address, method, messages, {
           headers: flags.header,

@@ -8,6 +8,7 @@ import {
   type ServerReflectionRequest,
   type ServerReflectionResponse,
 } from "../wire/gen/grpc/reflection/v1/reflection_pb.ts";
+import { completeJsonNames } from "../wire/json-names.ts";
 
 type Question = ServerReflectionRequest["messageRequest"];
 type Answer = ServerReflectionResponse["messageResponse"];
@@ -81,7 +82,9 @@ function reflectionOf(conversation: Conversation, listed: readonly string[]): Re
 async function files(conversation: Conversation, question: Question): Promise<readonly FileDescriptorProto[]> {
   const answer = await conversation.ask(question);
   if (answer.case !== "fileDescriptorResponse") throw unexpected("a file", answer);
-  return answer.value.fileDescriptorProto.map((bytes) => fromBinary(FileDescriptorProtoSchema, bytes));
+  const found = answer.value.fileDescriptorProto.map((bytes) => fromBinary(FileDescriptorProtoSchema, bytes));
+  found.forEach(completeJsonNames);
+  return found;
 }
 
 /** The files and all that they import, each after its imports. */

@@ -6,6 +6,7 @@ import {
   FileDescriptorSetSchema,
 } from "@bufbuild/protobuf/wkt";
 import { MassaError } from "../core/errors.ts";
+import { completeJsonNames } from "../wire/json-names.ts";
 import { builtInFiles } from "./built-in-files.ts";
 import { checkDescriptorSize } from "./descriptor-size.ts";
 import { Rejection } from "./rejection.ts";
@@ -45,6 +46,7 @@ export function readDescriptors(bytes: Uint8Array): Files | Refused {
   try {
     const files = inOrder(merged(sent));
     checkNames(files);
+    files.forEach(completeJsonNames);
     const registry = createFileRegistry(create(FileDescriptorSetSchema, { file: files }));
     return { type: "files", files, registry };
   } catch (failure) {

@@ -111,7 +111,7 @@ export function createDiscovery({ client, world, log }: DiscoveryParts, options:
 }
 
 /** What the proxy says of itself to the function that it asks. */
-export function greeting(proxy: Pick<DiscoveryOptions, "proxyName" | "proxyVersion" | "supportedTypes">): ProxyInfo {
+function greeting(proxy: Pick<DiscoveryOptions, "proxyName" | "proxyVersion" | "supportedTypes">): ProxyInfo {
   return create(ProxyInfoSchema, {
     protocolMajorVersion: 0,
     protocolMinorVersion: 2,

@@ -98,7 +98,8 @@ export async function openListener(parts: ListenerParts, options: ListenerOption
           sessions.delete(session);
           if (!error) return;
           telemetry.count("massa_front_refused_total", { reason: "http2" });
-          log.info({ peer: socket.remoteAddress, reason: error.message }, "connection ended by a protocol error");
+          // Clients that end with a call or a ping on its way count too, so that this is no news to an operator.
+          log.debug({ peer: socket.remoteAddress, reason: error.message }, "connection ended by a protocol error");
         },
       },
     );

@@ -79,7 +79,7 @@ export class CatchUp {
     const { id } = this.#asking.begin(peer, this.#now());
     const { clock } = this.#replicator;
     const wantsReading = this.#needsReading;
-    const wasSent = this.#around.send(peer, { type: "ask", group: this.#group, id, clock, wantsReading });
+    const wasSent = this.#around.links.send(peer, { type: "ask", group: this.#group, id, clock, wantsReading });
     if (wasSent) this.#watch();
     else this.#end(false, retryMs);
   }
@@ -113,7 +113,7 @@ export class CatchUp {
     if (gathering.isComplete) return this.#join(peer, slice.isReady);
     if (gathering.taken % moreEvery === 0) {
       const { reading, taken } = gathering;
-      this.#around.send(peer, { type: "more", group: this.#group, id: question.id, reading, taken });
+      this.#around.links.send(peer, { type: "more", group: this.#group, id: question.id, reading, taken });
     }
   }
 
@@ -130,7 +130,7 @@ export class CatchUp {
     if (batches === undefined || (ask.wantsReading && lacked.size > 0)) return this.#read(asker, ask);
     this.#answered.set(asker, ask.id);
     for (const batch of batches) {
-      if (!this.#around.send(asker, { type: "batch", group: this.#group, batch, ask: ask.id })) break;
+      if (!this.#around.links.send(asker, { type: "batch", group: this.#group, batch, ask: ask.id })) break;
     }
     this.#conclude(asker, ask.id, lacked, false);
   }
@@ -171,14 +171,14 @@ export class CatchUp {
   #pump(asker: ReplicaId): void {
     for (;;) {
       const slice = this.#serving.peek(asker, this.#group, this.isReady, this.#replicator.clock);
-      if (slice === undefined || !this.#around.send(asker, slice)) return;
+      if (slice === undefined || !this.#around.links.send(asker, slice)) return;
       this.#serving.sent(asker);
     }
   }
 
   #conclude(asker: ReplicaId, id: number, lacked: Clock, isBusy: boolean): void {
     const { isReady } = this;
-    this.#around.send(asker, { type: "answered", group: this.#group, id, isReady, lacked, isBusy });
+    this.#around.links.send(asker, { type: "answered", group: this.#group, id, isReady, lacked, isBusy });
   }
 
   #joinAlone(slice: Slice): void {
@@ -220,7 +220,7 @@ export class CatchUp {
     this.#check?.cancel();
     const cancel = this.#around.world.clock.after(delayMs, () => {
       this.#check = undefined;
-      const peer = this.#asking.choose(this.#replicator.clock, this.#around.peers(this.#group));
+      const peer = this.#asking.choose(this.#replicator.clock, this.#around.links.peers(this.#group));
       if (peer !== undefined) this.ask(peer);
     });
     this.#check = { atMs, cancel };

@@ -24,10 +24,6 @@ export class Confirmations<W extends Wait> {
     return true;
   }
 
-  appliedBy(replica: ReplicaId): number {
-    return this.#applied.get(replica) ?? 0;
-  }
-
   add(wait: W): void {
     const waits = this.#waits[wait.consistency];
     let place = waits.length;
@@ -41,11 +37,9 @@ export class Confirmations<W extends Wait> {
     if (place >= 0) waits.splice(place, 1);
   }
 
-  /** Takes out what is confirmed: `others` may confirm, `needed` of them and this process must have. */
-  confirmed(consistency: Wait["consistency"], others: readonly ReplicaId[], needed: number): readonly W[] {
+  /** Takes out what waits for a number up to this one. */
+  take(consistency: Wait["consistency"], upTo: number): readonly W[] {
     const waits = this.#waits[consistency];
-    if (waits.length === 0) return [];
-    const upTo = this.upTo(others, needed);
     let count = 0;
     while (count < waits.length && waits[count]!.number <= upTo) count += 1;
     return waits.splice(0, count);
@@ -54,7 +48,7 @@ export class Confirmations<W extends Wait> {
   /** Up to which number this process and as many of the others as needed have applied everything. */
   upTo(others: readonly ReplicaId[], needed: number): number {
     if (needed <= 1) return Infinity;
-    const numbers = others.map((replica) => this.appliedBy(replica)).sort((left, right) => right - left);
+    const numbers = others.map((replica) => this.#applied.get(replica) ?? 0).sort((left, right) => right - left);
     return numbers[needed - 2] ?? 0;
   }
 

@@ -253,6 +253,8 @@ function encodeMember(member: Member): Uint8Array {
   return writer
     .tag(6, WireType.Varint)
     .bool(member.groups !== undefined)
+    .tag(7, WireType.Varint)
+    .uint64(member.startedMs)
     .finish();
 }
 
@@ -265,6 +267,7 @@ function readMember(bytes: Uint8Array): Member {
     incarnation: fields.number(2),
     isOut,
     nodeName: isOut ? "" : fields.text(4),
+    startedMs: isOut ? 0 : fields.number(7),
     groups: isOut || fields.flag(6) ? groups : undefined,
   };
 }

@@ -2,34 +2,29 @@ import type { Applied, Clock, ReplicaId, Seat, Table } from "../../crdt/index.ts
 import type { Cancel } from "../core/world.ts";
 import type { Batch } from "./batch.ts";
 import { CatchUp } from "./catch-up.ts";
-import type { Wait } from "./confirmations.ts";
-import { Confirmations } from "./confirmations.ts";
 import { Folds } from "./folds.ts";
 import type { Message } from "./frames.ts";
 import type { GroupClock } from "./heartbeat.ts";
 import { compare, shortClock } from "./heartbeat.ts";
-import { foldPathsMax } from "./options.ts";
+import { foldPathsMax, headBytesMax } from "./options.ts";
 import type { Consistency, Made, ReplicaGroup, Watcher } from "./port.ts";
 import { lacking } from "./reading.ts";
 import { Replicator } from "./replicator.ts";
 import type { Surroundings } from "./surroundings.ts";
 import type { Net } from "./tables.ts";
-
-interface ConfirmationWait extends Wait {
-  readonly settle: (isConfirmed: boolean) => void;
-}
+import { Writes } from "./writes.ts";
 
 /** A frame that belongs to one group. */
 export type GroupMessage = Extract<Message, { readonly group: string }>;
 
-/** One replication group on this node: the replicator with its timers, watchers and confirmations. */
+/** One replication group on this node: the replicator with its timers and watchers. */
 export class Group implements ReplicaGroup {
   readonly name: string;
   readonly replicator: Replicator;
   readonly catchUp: CatchUp;
   readonly #around: Surroundings;
   readonly #folds: Folds;
-  readonly #confirmations = new Confirmations<ConfirmationWait>();
+  readonly #writes: Writes;
   readonly #watchers = new Map<string, Set<Watcher>>();
   /** Since when something has waited behind a gap, by origin. */
   readonly #waitingSince = new Map<ReplicaId, number>();
@@ -47,7 +42,10 @@ export class Group implements ReplicaGroup {
     this.name = name;
     this.#around = around;
     this.#leveled = leveled;
-    this.replicator = new Replicator(replica, { ...options, batchBytes: options.frameBytes }, rules);
+    this.#writes = new Writes(name, around);
+    const { frameBytes, messageBytesMax } = options;
+    const changeBytes = Math.max(messageBytesMax - headBytesMax, messageBytesMax / 2);
+    this.replicator = new Replicator(replica, { ...options, batchBytes: frameBytes, changeBytes }, rules);
     this.catchUp = new CatchUp(name, this.replicator, around, {
       flush: () => this.flush(),
       applied: (net) => this.#tell(net),
@@ -60,7 +58,7 @@ export class Group implements ReplicaGroup {
     telemetry.gauge("massa_replication_ring_bytes", () => this.replicator.ring.bytes, { group: name });
     telemetry.gauge("massa_replication_waiting_bytes", () => this.replicator.waiting.bytes, { group: name });
     telemetry.gauge("massa_replication_kept_drops", () => this.replicator.keptCount, { group: name });
-    telemetry.gauge("massa_replication_waits", () => this.#confirmations.size, { group: name });
+    telemetry.gauge("massa_replication_waits", () => this.#writes.waiting, { group: name });
   }
 
   // What entities call.
@@ -104,34 +102,7 @@ export class Group implements ReplicaGroup {
   }
 
   confirm(number: number, consistency: Consistency, done: (isConfirmed: boolean) => void): () => void {
-    const { members, options, telemetry, world } = this.#around;
-    const nothing = () => undefined;
-    const needed = members.needed(this.name, consistency, this.#around.expect(this.name));
-    if (consistency === "local" || number <= this.#confirmations.upTo(this.#voters(), needed)) {
-      done(true);
-      return nothing;
-    }
-    const isFull = this.#confirmations.size >= options.waitsMax;
-    if (isFull) telemetry.count("massa_limit_reached_total", { limit: "crdt.waits" });
-    if (this.#isOver || isFull) {
-      done(false);
-      return nothing;
-    }
-    const cancelTimeout = world.clock.after(options.writeTimeoutMs, () => {
-      this.#confirmations.remove(wait);
-      telemetry.count("massa_replication_unconfirmed_total");
-      done(false);
-    });
-    const settle = (isConfirmed: boolean) => {
-      cancelTimeout();
-      done(isConfirmed);
-    };
-    const wait: ConfirmationWait = { number, consistency, settle };
-    this.#confirmations.add(wait);
-    return () => {
-      cancelTimeout();
-      this.#confirmations.remove(wait);
-    };
+    return this.#writes.confirm(number, consistency, done);
   }
 
   // What the process around it calls.
@@ -147,9 +118,9 @@ export class Group implements ReplicaGroup {
       case "batch":
         return this.#batchFrom(from, message.batch, message.ask);
       case "ack":
-        return this.#acknowledged(from, message.number);
+        return this.#writes.acknowledged(from, message.number);
       case "ask":
-        this.#acknowledged(from, message.clock.get(this.replica) ?? 0);
+        this.#writes.acknowledged(from, message.clock.get(this.replica) ?? 0);
         return this.catchUp.answer(from, message);
       case "answered":
         return this.catchUp.answered(from, message);
@@ -181,7 +152,7 @@ export class Group implements ReplicaGroup {
   heard(from: ReplicaId, other: GroupClock, isAnswer: boolean): void {
     const { clock } = this.replicator;
     const { differs, isCovered } = compare(clock, other);
-    this.#acknowledged(from, other.entries.get(this.replica) ?? 0);
+    this.#writes.acknowledged(from, other.entries.get(this.replica) ?? 0);
     if (isCovered && isAnswer) this.#covered.add(from);
     else this.#covered.delete(from);
     const ahead = lacking(other.entries, clock);
@@ -199,11 +170,10 @@ export class Group implements ReplicaGroup {
   /** The members' table has changed. */
   membersChanged(): void {
     const { members } = this.#around;
-    this.#confirmations.retain((replica) => members.isIn(replica));
     const before = this.#hosts;
     for (const replica of before) if (!members.isIn(replica)) this.catchUp.forget(replica);
     this.#hosts = this.#hostsNow();
-    this.#settleConfirmed();
+    this.#writes.membersChanged();
     if (before.symmetricDifference(this.#hosts).size === 0) return;
     for (const watchers of [...this.#watchers.values()]) for (const watcher of [...watchers]) watcher.members();
   }
@@ -239,7 +209,7 @@ export class Group implements ReplicaGroup {
     this.#cancelFlush?.();
     this.#cancelFold?.();
     this.catchUp.stop();
-    for (const { settle } of this.#confirmations.clear()) settle(false);
+    this.#writes.stop();
   }
 
   #batchFrom(from: ReplicaId, batch: Batch, ask: number): void {
@@ -260,35 +230,16 @@ export class Group implements ReplicaGroup {
 
   #spread(batch: Batch): void {
     const { options } = this.#around;
-    const peers = this.#around.peers(this.name);
+    const peers = this.#around.links.peers(this.name);
     const message: Message = { type: "batch", group: this.name, batch, ask: 0 };
     const isWide = peers.length > options.directPeersMax || this.#around.hasUnlinked(this.name);
-    if (options.spread === "gossip" || (options.spread === "auto" && isWide)) {
-      this.#around.publish(this.name, message);
-      return;
-    }
-    for (const peer of peers) this.#around.send(peer, message);
+    const wantsGossip = options.spread === "gossip" || (options.spread === "auto" && isWide);
+    if (wantsGossip && this.#around.links.publish(message, this.name)) return;
+    for (const peer of peers) this.#around.links.send(peer, message);
   }
 
   #acknowledge(origin: ReplicaId, number: number): void {
-    this.#around.send(origin, { type: "ack", group: this.name, number });
-  }
-
-  #acknowledged(by: ReplicaId, number: number): void {
-    if (this.#confirmations.applied(by, number)) this.#settleConfirmed();
-  }
-
-  #settleConfirmed(): void {
-    if (this.#confirmations.size === 0) return;
-    const voters = this.#voters();
-    for (const consistency of ["majority", "all"] as const) {
-      const needed = this.#around.members.needed(this.name, consistency, this.#around.expect(this.name));
-      for (const { settle } of this.#confirmations.confirmed(consistency, voters, needed)) settle(true);
-    }
-  }
-
-  #voters(): ReplicaId[] {
-    return [...this.#hosts].filter((replica) => replica !== this.replica);
+    this.#around.links.send(origin, { type: "ack", group: this.name, number });
   }
 
   #hostsNow(): ReadonlySet<ReplicaId> {

@@ -12,6 +12,8 @@ export interface Member {
   readonly isOut: boolean;
   /** The place it runs at (`node.name`); empty once it is out. */
   readonly nodeName: string;
+  /** When it started, by the clock of its place, in milliseconds: tells processes of one place apart; 0 once it is out. */
+  readonly startedMs: number;
   /** The persistence ids it hosts; undefined until it has discovered them, empty once it is out. */
   readonly groups: readonly string[] | undefined;
 }
@@ -25,11 +27,13 @@ export class Members {
   readonly #rules: Rules;
   #self: Member;
   #hash: string | undefined;
+  #in: readonly Member[] | undefined;
+  readonly #hosts = new Map<string, readonly Member[]>();
 
-  constructor(replica: ReplicaId, nodeName: string, rules: Rules) {
+  constructor(self: Pick<Member, "replica" | "nodeName" | "startedMs">, rules: Rules) {
     this.#rules = rules;
-    this.#self = { replica, incarnation: 1, isOut: false, nodeName, groups: undefined };
-    this.#members.set(replica, this.#self);
+    this.#self = { ...self, incarnation: 1, isOut: false, groups: undefined };
+    this.#members.set(self.replica, this.#self);
   }
 
   get self(): Member {
@@ -49,13 +53,18 @@ export class Members {
   }
 
   /** Those whose voices count. */
-  in(): Member[] {
-    return [...this.#members.values()].filter(({ isOut }) => !isOut);
+  in(): readonly Member[] {
+    return (this.#in ??= [...this.#members.values()].filter(({ isOut }) => !isOut));
   }
 
   /** Those in that host the group. */
-  hosts(group: string): Member[] {
-    return this.in().filter(({ groups }) => groups?.includes(group) === true);
+  hosts(group: string): readonly Member[] {
+    let hosts = this.#hosts.get(group);
+    if (hosts === undefined) {
+      hosts = this.in().filter(({ groups }) => groups?.includes(group) === true);
+      this.#hosts.set(group, hosts);
+    }
+    return hosts;
   }
 
   /** One value for equal tables, whatever way they came about. */
@@ -85,7 +94,7 @@ export class Members {
 
   /** This process goes, by its own word. */
   leave(): void {
-    if (!this.#self.isOut) this.#say({ isOut: true, nodeName: "", groups: [] });
+    if (!this.#self.isOut) this.#say(out(this.#self));
   }
 
   /** Takes another's voice; true if it had one. Should it be alive, it answers by a new incarnation. */
@@ -96,15 +105,18 @@ export class Members {
     return true;
   }
 
-  /** Takes the voice of those who are silent while another process runs at their place; who that was. */
-  endPredecessors(isSilent: (replica: ReplicaId) => boolean): ReplicaId[] {
+  /**
+   * Takes the voice of those who are gone while another process runs at their place, or was started there after them; who that
+   * was. One place runs one process at a time.
+   */
+  endPredecessors(isGone: (replica: ReplicaId) => boolean): ReplicaId[] {
     if (!this.#rules.knowsSuccessors) return [];
     const members = this.in();
-    const alive = new Set(
-      members.filter(({ replica }) => this.#isAlive(replica, isSilent)).map((member) => member.nodeName),
-    );
-    const gone = members.filter((member) => alive.has(member.nodeName) && !this.#isAlive(member.replica, isSilent));
-    return gone.map(({ replica }) => replica).filter((replica) => this.end(replica));
+    const isHere = ({ replica }: Member) => replica === this.#self.replica || !isGone(replica);
+    const follows = (next: Member, member: Member) =>
+      next !== member && next.nodeName === member.nodeName && (next.startedMs > member.startedMs || isHere(next));
+    const ended = members.filter((member) => !isHere(member) && members.some((next) => follows(next, member)));
+    return ended.map(({ replica }) => replica).filter((replica) => this.end(replica));
   }
 
   /**
@@ -129,10 +141,6 @@ export class Members {
     return expect - elsewhere.length;
   }
 
-  #isAlive(replica: ReplicaId, isSilent: (replica: ReplicaId) => boolean): boolean {
-    return replica === this.#self.replica || !isSilent(replica);
-  }
-
   #answer(said: Member): Member {
     if (this.#self.isOut || (said.isOut && !this.#rules.refutes)) this.#say(said);
     else this.#say({ incarnation: said.incarnation + 1 });
@@ -148,6 +156,8 @@ export class Members {
     const held = member.isOut ? out(member) : member;
     this.#members.set(member.replica, held);
     this.#hash = undefined;
+    this.#in = undefined;
+    this.#hosts.clear();
     return held;
   }
 }
@@ -159,7 +169,7 @@ export function tableHash(table: Iterable<Member>): string {
 }
 
 function out({ replica, incarnation }: Member): Member {
-  return { replica, incarnation, isOut: true, nodeName: "", groups: [] };
+  return { replica, incarnation, isOut: true, nodeName: "", startedMs: 0, groups: [] };
 }
 
 /** A total order among what may be said of one process, so that tables join to the same whatever the way. */
@@ -169,6 +179,6 @@ function beats(left: Member, right: Member): boolean {
   return !left.isOut && JSON.stringify(plain(left)) > JSON.stringify(plain(right));
 }
 
-function plain({ replica, incarnation, isOut, nodeName, groups }: Member): readonly unknown[] {
-  return isOut ? [replica, incarnation, true] : [replica, incarnation, false, nodeName, groups ?? null];
+function plain({ replica, incarnation, isOut, nodeName, startedMs, groups }: Member): readonly unknown[] {
+  return isOut ? [replica, incarnation, true] : [replica, incarnation, false, nodeName, startedMs, groups ?? null];
 }

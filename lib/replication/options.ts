@@ -21,6 +21,10 @@ export interface ReplicationOptions {
   readonly spread: "auto" | "gossip" | "direct";
   /** Peers above which `auto` gossips (`replication.directPeers`). */
   readonly directPeersMax: number;
+  /** Longest message of a link (`limits.message`): a change that comes near it is refused. */
+  readonly messageBytesMax: number;
+  /** Longest gossip message (`mesh.gossipBytes`): longer batches go over links. */
+  readonly gossipBytesMax: number;
   /** How long changes are gathered after one has left (`replication.flush`). */
   readonly flushMs: number;
   /** Bytes of recent batches held per group (`replication.ring`). */
@@ -63,6 +67,8 @@ export const defaultReplicationOptions: Omit<ReplicationOptions, "cluster" | "no
   leaveTimeoutMs: 10_000,
   spread: "auto",
   directPeersMax: 16,
+  messageBytesMax: 12 * 1024 * 1024,
+  gossipBytesMax: 1024 * 1024,
   flushMs: 5,
   ringBytes: 16 * 1024 * 1024,
   waitingBytes: 8 * 1024 * 1024,
@@ -86,3 +92,5 @@ export const windowSlices = 16;
 export const readingSilentMs = 10_000;
 /** Paths with new amounts that wait for the next fold, per group. */
 export const foldPathsMax = 10_000;
+/** What a message may hold beside one change: a clock, kept drops, names. */
+export const headBytesMax = 1024 * 1024;

@@ -42,7 +42,7 @@ export function* cutReading(reading: Reading, bytesMax: number): Generator<reado
 }
 
 /** What a repair takes when it is encoded, reckoned from above. */
-function weigh({ entries, kept }: Repair): number {
+export function weigh({ entries, kept }: Repair): number {
   let bytes = dotBytes * (kept.length + entries.length);
   for (const { path, content } of entries) {
     for (const step of path) bytes += stepBytes + 2 * step.length;

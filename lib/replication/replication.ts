@@ -1,20 +1,18 @@
 import type { ReplicaId } from "../../crdt/index.ts";
-import type { MassaError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
 import type { Telemetry } from "../core/telemetry.ts";
 import type { Cancel, World } from "../core/world.ts";
 import type { Mesh, MeshListener, Peer } from "../mesh/mesh.ts";
-import { channels } from "../mesh/mesh.ts";
-import type { Message } from "./frames.ts";
-import { decodeMembers, decodeMessage, encodeMembers, encodeMessage } from "./frames.ts";
+import { decodeMessage } from "./frames.ts";
 import { Group } from "./group.ts";
 import type { Heartbeat } from "./heartbeat.ts";
 import { Joining } from "./joining.ts";
+import { Links } from "./links.ts";
 import type { Member } from "./members.ts";
-import { Members, tableHash } from "./members.ts";
+import { Membership } from "./membership.ts";
 import type { ReplicationOptions } from "./options.ts";
 import type { ReplicaGroup, Replication } from "./port.ts";
-import { Presence } from "./presence.ts";
+import { Pulse } from "./pulse.ts";
 import type { Rules } from "./rules.ts";
 import { rightRules } from "./rules.ts";
 
@@ -42,13 +40,13 @@ export interface OwnedReplication extends Replication, AsyncDisposable {
   start(): void;
   /** The members' table, for operators. */
   members(): readonly (Member & { readonly isSilent: boolean })[];
+  /** Whether this replica is a member in that is heard of, or this process itself. */
+  isInTouch(replica: ReplicaId): boolean;
   /** Stays until others have all that is here, then says that this process is gone. */
   leave(): Promise<void>;
   /** Whether it has left. */
   readonly hasLeft: boolean;
 }
-
-const soonMs = 5;
 
 /** Replicates the CRDT entities of this process over its mesh. The mesh's hello names the replica. */
 export function createReplication(parts: ReplicationParts): OwnedReplication {
@@ -63,49 +61,44 @@ class Process implements OwnedReplication {
     frame: (peer, body) => this.#frame(peer, body),
     gossip: (topic, _from, body) => this.#gossip(topic, body),
   };
-  readonly #mesh: Mesh;
-  readonly #world: World;
-  readonly #log: Logger;
-  readonly #telemetry: Telemetry;
-  readonly #options: ReplicationOptions;
+  readonly #parts: ReplicationParts;
   readonly #rules: Rules;
   readonly #replica: ReplicaId;
-  readonly #members: Members;
-  readonly #presence: Presence;
+  readonly #links: Links;
+  readonly #membership: Membership;
   readonly #joining: Joining;
+  readonly #pulse: Pulse;
   readonly #groups = new Map<string, Group>();
-  readonly #linked = new Map<ReplicaId, Peer>();
-  #beats = 0;
-  #cancelBeat: Cancel | undefined;
-  #cancelSoon: Cancel | undefined;
   #leaving: PromiseWithResolvers<undefined> | undefined;
+  #cancelLeave: Cancel | undefined;
   #isOver = false;
 
-  constructor({ mesh, world, log, telemetry, options, rules = rightRules }: ReplicationParts) {
-    this.#mesh = mesh;
-    this.#world = world;
-    this.#log = log;
-    this.#telemetry = telemetry;
-    this.#options = options;
+  constructor(parts: ReplicationParts) {
+    const { mesh, world, log, telemetry, options, rules = rightRules } = parts;
+    this.#parts = parts;
     this.#rules = rules;
     this.#replica = mesh.hello.replica;
-    this.#members = new Members(this.#replica, options.nodeName, rules);
-    this.#presence = new Presence(options, rules);
+    this.#links = new Links({ ...parts, ...options });
+    this.#membership = new Membership({ ...parts, links: this.#links, rules, changed: () => this.#membersChanged() });
     this.#joining = new Joining({
       timeoutMs: options.joinTimeoutMs,
       world,
       log,
-      neededAlone: (group) => this.#members.needed(group, "majority", this.#expect(group)),
-      peers: (group) => this.#peers(group),
-      alive: (group) => this.#alive(group),
-      opened: (group) => {
-        this.#group(group).catchUp.isReady = true;
-        this.#beatSoon();
-      },
+      neededAlone: (group) => this.#membership.members.needed(group, "majority", this.#expect(group)),
+      peers: (group) => this.#links.peers(group),
+      alive: (group) => this.#membership.alive(group),
+      opened: (group) => this.#opened(group),
     });
-    telemetry.gauge("massa_replication_members", () => this.#members.in().length);
-    this.#announce();
-    mesh.subscribe(this.#topic());
+    this.#pulse = new Pulse({
+      periodMs: options.heartbeatMs,
+      links: this.#links,
+      world,
+      telemetry,
+      compose: () => this.#compose(),
+      tick: () => this.#tick(),
+    });
+    telemetry.gauge("massa_replication_members", () => this.#membership.members.in().length);
+    this.#links.subscribe();
   }
 
   get notReady(): string | undefined {
@@ -125,37 +118,44 @@ class Process implements OwnedReplication {
   }
 
   hosted(persistenceIds: readonly string[]): void {
-    const before = this.#members.self.groups ?? [];
-    if (this.#members.host(persistenceIds)) {
-      this.#log.info({ persistenceIds }, "hosts groups");
-      for (const name of before) if (!persistenceIds.includes(name)) this.#mesh.unsubscribe(this.#topic(name));
+    const before = this.#membership.members.self.groups ?? [];
+    if (this.#membership.host(persistenceIds)) {
+      this.#parts.log.info({ persistenceIds }, "hosts groups");
+      for (const name of before) if (!persistenceIds.includes(name)) this.#links.unsubscribe(name);
       for (const name of persistenceIds) {
-        this.#mesh.subscribe(this.#topic(name));
+        this.#links.subscribe(name);
         this.#group(name);
       }
-      this.#announce();
-      this.#membersChanged();
     }
     this.#joining.begin(persistenceIds);
+    this.#askAll(false);
   }
 
   members(): readonly (Member & { readonly isSilent: boolean })[] {
-    const isSilent = (replica: ReplicaId) => replica !== this.#replica && this.#presence.isSilent(replica);
-    return [...this.#members.all()].map((member) => ({ ...member, isSilent: isSilent(member.replica) }));
+    return [...this.#membership.members.all()].map((member) => ({
+      ...member,
+      isSilent: !this.isInTouch(member.replica),
+    }));
+  }
+
+  isInTouch(replica: ReplicaId): boolean {
+    if (replica === this.#replica) return !this.#isOver;
+    return this.#membership.isHeardOf(replica);
   }
 
   start(): void {
-    this.#cancelBeat = this.#world.clock.every(this.#options.heartbeatMs, () => this.#tick());
-    this.#beat();
+    this.#pulse.start();
   }
 
   leave(): Promise<void> {
     if (this.#leaving === undefined) {
+      const { world, options } = this.#parts;
       this.#leaving = Promise.withResolvers();
-      this.#world.clock.after(this.#options.leaveTimeoutMs, () =>
-        this.#depart("others did not have everything in time"),
-      );
-      this.#beat();
+      this.#cancelLeave = world.clock.after(options.leaveTimeoutMs, () => {
+        this.#parts.log.warn({ timeoutMs: options.leaveTimeoutMs }, "left before others had everything");
+        this.#depart();
+      });
+      this.#pulse.beat();
       this.#departIfCovered();
     }
     return this.#leaving.promise;
@@ -168,50 +168,48 @@ class Process implements OwnedReplication {
   // What the mesh tells.
 
   #admitted(peer: Peer): void {
-    this.#linked.set(peer.hello.replica, peer);
-    this.#meet(peer);
-    this.#send(peer.hello.replica, { type: "heartbeat", heartbeat: this.#nextBeat() });
+    this.#links.admitted(peer);
+    this.#membership.meet(peer);
+    this.#askAll(false);
+    this.#links.send(peer.hello.replica, { type: "heartbeat", heartbeat: this.#pulse.next() });
   }
 
   #changed(peer: Peer): void {
-    this.#linked.set(peer.hello.replica, peer);
-    this.#meet(peer);
+    this.#links.admitted(peer);
+    this.#membership.meet(peer);
+    this.#askAll(false);
   }
 
   #lost(peer: Peer): void {
     const { replica } = peer.hello;
-    if (this.#linked.get(replica)?.id !== peer.id) return;
-    this.#linked.delete(replica);
+    if (!this.#links.lost(peer)) return;
+    if (!this.#membership.members.isIn(replica)) this.#links.forget(replica);
+    this.#membership.endPredecessors();
     for (const group of this.#groups.values()) group.catchUp.lost(replica);
     this.#joining.lost(replica);
   }
 
-  #meet(peer: Peer): void {
-    const { replica, members } = peer.hello;
-    const table = this.#read(() => decodeMembers(members), peer.id);
-    if (table !== undefined) this.#join(table);
-    this.#presence.learned(replica, this.#now());
-    this.#askAll(false);
-  }
-
   #frame(peer: Peer, body: Uint8Array): void {
-    const message = this.#read(() => decodeMessage(body), peer.id);
+    const message = this.#links.read(() => decodeMessage(body), peer.id);
     if (message === undefined || this.#isOver) return;
     const from = peer.hello.replica;
-    if (message.type === "heartbeat") return this.#heard(message.heartbeat);
-    if (message.type === "members") return this.#compareMembers(from, message.members, message.answer);
+    if (message.type === "heartbeat") {
+      if (message.heartbeat.replica === from) this.#heard(message.heartbeat);
+      return;
+    }
+    if (message.type === "members") return this.#membership.received(from, message.members, message.answer);
     const group = this.#groups.get(message.group);
     if (group !== undefined) return group.receive(from, message);
     if (message.type !== "ask") return;
     const nothing = { isReady: false, lacked: new Map<string, number>(), isBusy: false };
-    this.#send(from, { type: "answered", group: message.group, id: message.id, ...nothing });
+    this.#links.send(from, { type: "answered", group: message.group, id: message.id, ...nothing });
   }
 
   #gossip(topic: string, body: Uint8Array): void {
-    const message = this.#read(() => decodeMessage(body), topic);
-    if (this.#isOver) return;
-    if (message?.type === "heartbeat") this.#heard(message.heartbeat);
-    else if (message?.type === "batch")
+    const message = this.#links.read(() => decodeMessage(body), topic);
+    if (this.#isOver || message === undefined) return;
+    if (message.type === "heartbeat") this.#heard(message.heartbeat);
+    else if (message.type === "batch")
       this.#groups.get(message.group)?.receiveBatch(message.batch, message.batch.origin);
   }
 
@@ -220,85 +218,39 @@ class Process implements OwnedReplication {
   #heard(beat: Heartbeat): void {
     const { replica } = beat;
     if (replica === this.#replica) return;
-    const before = this.#presence.heard(beat, this.#now());
+    const before = this.#membership.heard(beat);
     if (before === "late") return;
-    if (beat.isGone) {
-      const { incarnation } = beat;
-      this.#join([{ replica, incarnation, isOut: true, nodeName: "", groups: [] }]);
-    } else if (beat.membersHash !== this.#members.hash) this.#sendMembers(replica, true);
     const isAnswer = !this.#rules.wantsFreshHeartbeats || beat.leavers.includes(this.#replica);
     for (const clock of beat.groups) this.#groups.get(clock.group)?.heard(replica, clock, isAnswer);
     if (beat.isReady && before?.isReady !== true) this.#askAll(true);
-    if (beat.isLeaving && before?.isLeaving !== true) this.#beatSoon();
+    if (this.#isLeaving(replica) && before?.isLeaving !== true) this.#pulse.soon();
     this.#departIfCovered();
   }
 
-  #compareMembers(from: ReplicaId, table: readonly Member[], wantsAnswer: boolean): void {
-    this.#join(table);
-    if (wantsAnswer && tableHash(table) !== this.#members.hash) this.#sendMembers(from, false);
-  }
-
-  #join(table: readonly Member[]): void {
-    const own = this.#members.self;
-    const changed = this.#members.join(table);
-    if (changed.length === 0) return;
-    if (this.#members.self !== own) this.#announce();
-    this.#membersChanged(changed);
-  }
-
-  #membersChanged(changed: readonly Member[] = []): void {
-    for (const { replica, isOut } of changed) {
-      if (!isOut) this.#presence.learned(replica, this.#now());
-      else if (replica !== this.#replica) this.#out(replica);
-    }
+  #membersChanged(): void {
     for (const group of this.#groups.values()) group.membersChanged();
     this.#joining.check();
   }
 
-  #out(replica: ReplicaId): void {
-    this.#presence.forget(replica);
-    this.#log.info({ replica }, "member is out");
-  }
-
   #tick(): void {
-    const nowMs = this.#now();
-    this.#presence.judge(nowMs);
-    const successors = this.#members.endPredecessors((replica) => this.#presence.isSilent(replica));
-    const forgotten = this.#presence.forgotten(this.#members, nowMs).filter((replica) => this.#members.end(replica));
-    const gone = [...successors, ...forgotten].map((replica) => this.#members.get(replica)!);
-    if (gone.length > 0) this.#membersChanged(gone);
+    this.#membership.tick();
     for (const group of this.#groups.values()) group.tick();
     this.#joining.check();
     this.#askAll(true);
-    this.#beat();
     this.#departIfCovered();
   }
 
-  #beatSoon(): void {
-    if (this.#isOver) return;
-    this.#cancelSoon ??= this.#world.clock.after(soonMs, () => {
-      this.#cancelSoon = undefined;
-      this.#beat();
-    });
-  }
-
-  #beat(): void {
-    if (!this.#isOver) this.#publish(this.#topic(), { type: "heartbeat", heartbeat: this.#nextBeat() });
-  }
-
-  #nextBeat(): Heartbeat {
-    this.#beats += 1;
-    const { incarnation, isOut, groups } = this.#members.self;
+  #compose(): Omit<Heartbeat, "number"> {
+    const { incarnation, isOut, groups } = this.#membership.members.self;
     return {
       replica: this.#replica,
       incarnation,
-      number: this.#beats,
       isLeaving: this.#leaving !== undefined,
       isGone: isOut && this.#isOver,
       isReady: this.notReady === undefined,
-      membersHash: this.#members.hash,
-      silent: this.#presence.silent(this.#members, this.#now()),
-      leavers: this.#presence.leavers(),
+      membersHash: this.#membership.members.hash,
+      silent: this.#membership.silent(),
+      leavers: this.#membership.presence.leavers(),
       groups: (groups ?? []).map((name) => this.#group(name).short()),
     };
   }
@@ -307,58 +259,62 @@ class Process implements OwnedReplication {
 
   #departIfCovered(): void {
     if (this.#leaving === undefined || this.#isOver) return;
-    const isLeaving = (replica: ReplicaId) => this.#presence.isLeaving(replica);
-    if ([...this.#groups.values()].every((group) => group.mayLeave(isLeaving))) this.#depart(undefined);
+    const isLeaving = (replica: ReplicaId) => this.#isLeaving(replica);
+    if ([...this.#groups.values()].every((group) => group.mayLeave(isLeaving))) this.#depart();
   }
 
-  #depart(problem: string | undefined): void {
+  #isLeaving(replica: ReplicaId): boolean {
+    return this.#membership.presence.isLeaving(replica);
+  }
+
+  #depart(): void {
     if (this.#isOver) return;
-    if (problem !== undefined) this.#log.warn({ timeoutMs: this.#options.leaveTimeoutMs }, problem);
     for (const group of this.#groups.values()) group.flush();
     this.#isOver = true;
-    this.#members.leave();
-    const heartbeat = { ...this.#nextBeat(), groups: [] };
-    for (const replica of this.#linked.keys()) this.#send(replica, { type: "heartbeat", heartbeat });
-    this.#publish(this.#topic(), { type: "heartbeat", heartbeat });
-    this.#cancelBeat?.();
-    this.#cancelSoon?.();
+    this.#membership.members.leave();
+    const heartbeat = this.#pulse.next();
+    for (const replica of this.#links.replicas()) this.#links.send(replica, { type: "heartbeat", heartbeat });
+    this.#links.publish({ type: "heartbeat", heartbeat });
+    this.#cancelLeave?.();
+    this.#pulse.stop();
     this.#joining.stop();
     for (const group of this.#groups.values()) group.stop();
     this.#leaving?.resolve(undefined);
   }
 
-  // Groups and the mesh.
+  // Groups.
 
   #group(name: string): Group {
     let group = this.#groups.get(name);
     if (group === undefined) {
-      group = new Group(
-        name,
-        {
-          replica: this.#replica,
-          members: this.#members,
-          world: this.#world,
-          log: this.#log,
-          telemetry: this.#telemetry,
-          options: this.#options,
-          rules: this.#rules,
-          peers: (of) => this.#peers(of),
-          hasUnlinked: (of) => this.#alive(of).some((replica) => !this.#linked.has(replica)),
-          send: (to, message) => this.#send(to, message),
-          publish: (of, message) => this.#publish(this.#topic(of), message),
-          expect: (of) => this.#expect(of),
-          beatSoon: () => {
-            if (this.#presence.leavers().length > 0 || this.notReady !== undefined) this.#beatSoon();
-          },
+      const { world, log, telemetry, options } = this.#parts;
+      const around = {
+        replica: this.#replica,
+        members: this.#membership.members,
+        links: this.#links,
+        world,
+        log,
+        telemetry,
+        options,
+        rules: this.#rules,
+        hasUnlinked: (of: string) => this.#membership.alive(of).some((replica) => !this.#links.has(replica)),
+        expect: (of: string) => this.#expect(of),
+        beatSoon: () => {
+          if (this.#membership.presence.leavers().length > 0 || this.notReady !== undefined) this.#pulse.soon();
         },
-        (peer, isReady) => {
-          this.#joining.level(name, peer, isReady);
-          this.#askAll(false);
-        },
-      );
+      };
+      group = new Group(name, around, (peer, isReady) => {
+        this.#joining.level(name, peer, isReady);
+        this.#askAll(false);
+      });
       this.#groups.set(name, group);
     }
     return group;
+  }
+
+  #opened(group: string): void {
+    this.#group(group).catchUp.isReady = true;
+    this.#pulse.soon();
   }
 
   /** Asks for the state of groups that join. */
@@ -369,55 +325,8 @@ class Process implements OwnedReplication {
     }
   }
 
-  #peers(group: string): ReplicaId[] {
-    return [...this.#linked].filter(([, { hello }]) => hello.groups.includes(group)).map(([replica]) => replica);
-  }
-
-  /** Members that host the group and are heard of, but for this process. */
-  #alive(group: string): ReplicaId[] {
-    const others = this.#members.hosts(group).map(({ replica }) => replica);
-    return others.filter((replica) => replica !== this.#replica && !this.#presence.isSilent(replica));
-  }
-
   #expect(group: string): number {
-    const { expect, expectByGroup } = this.#options;
-    return expectByGroup[group] ?? expect ?? this.#mesh.othersConfigured() + 1;
-  }
-
-  #announce(): void {
-    const { incarnation, groups } = this.#members.self;
-    this.#mesh.announce({ incarnation, groups: groups ?? [], members: encodeMembers(this.#members.all()) });
-  }
-
-  #sendMembers(to: ReplicaId, answer: boolean): void {
-    this.#send(to, { type: "members", members: [...this.#members.all()], answer });
-  }
-
-  #send(to: ReplicaId, message: Message): boolean {
-    const peer = this.#linked.get(to);
-    return peer !== undefined && this.#mesh.send(peer.id, channels.replication, encodeMessage(message));
-  }
-
-  #publish(topic: string, message: Message): void {
-    this.#mesh.publish(topic, encodeMessage(message));
-  }
-
-  #topic(group?: string): string {
-    return group === undefined ? `massa/${this.#options.cluster}` : `massa/${this.#options.cluster}/${group}`;
-  }
-
-  /** What cannot be read is counted, logged and dropped. */
-  #read<T>(decode: () => T, from: string): T | undefined {
-    try {
-      return decode();
-    } catch (failure) {
-      this.#telemetry.count("massa_replication_malformed_total");
-      this.#log.warn({ from, reason: (failure as MassaError).message }, "message of another node could not be read");
-      return undefined;
-    }
-  }
-
-  #now(): number {
-    return this.#world.clock.monotonic();
+    const { options, mesh } = this.#parts;
+    return options.expectByGroup[group] ?? options.expect ?? mesh.othersConfigured() + 1;
   }
 }

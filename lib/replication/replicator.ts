@@ -1,11 +1,11 @@
 import type { Change, Clock, Dot, NumberedChange, Path, Repair, ReplicaId, Seen } from "../../crdt/index.ts";
-import { dotKey, foldSent, foldUnsent, since } from "../../crdt/index.ts";
+import { dotKey, encodeChanges, foldSent, foldUnsent, Refusal, since } from "../../crdt/index.ts";
 import type { Batch } from "./batch.ts";
 import { cutBatches } from "./batch.ts";
 import { KeptDrops } from "./kept-drops.ts";
 import type { ChangeDots, Made } from "./port.ts";
 import type { Reading } from "./reading.ts";
-import { lacking } from "./reading.ts";
+import { lacking, weigh } from "./reading.ts";
 import { Ring } from "./ring.ts";
 import type { Rules } from "./rules.ts";
 import { Net, Tables } from "./tables.ts";
@@ -21,6 +21,8 @@ export interface ReplicatorLimits {
   readonly keptMax: number;
   /** Encoded bytes of one batch, unless one change alone is larger. */
   readonly batchBytes: number;
+  /** Encoded bytes of one change; a larger one is refused. */
+  readonly changeBytes: number;
 }
 
 /** What became of a batch. `number` is the origin's now; `ahead` waits for what is missing; `refused` found a limit reached. */
@@ -71,13 +73,14 @@ export class Replicator {
     return this.#clock.get(this.replica) ?? 0;
   }
 
-  /** Makes a change here: numbers it, applies it, and keeps it for the next flush. */
+  /** Makes a change here: numbers it, applies it, and keeps it for the next flush. Throws a `Refusal` if it is too large to travel. */
   change(entity: string, make: (dots: ChangeDots) => Pick<Change, "drops" | "adds">): Made {
     const from = this.last + 1;
     let next = from;
     const effect = make({ replica: this.replica, next: () => next++ });
     if (effect.adds.length + effect.drops.length === 0) return { number: this.last, applied: { gained: [], lost: [] } };
     if (next === from && this.#rules.numbersDrops) next += 1;
+    this.#refuseTooLarge({ entity, from, to: Math.max(from, next - 1), ...effect });
     const applied = this.tables.at(entity).apply(effect);
     this.tables.settle(entity);
     this.#clock.set(this.replica, next - 1);
@@ -170,6 +173,14 @@ export class Replicator {
     for (const [replica, number] of reading.clock) this.#raise(replica, number);
     for (const origin of [...this.waiting.origins()]) this.#drain(origin, net);
     return net;
+  }
+
+  #refuseTooLarge(change: NumberedChange): void {
+    const { changeBytes } = this.#limits;
+    if (weigh({ entries: change.adds, kept: change.drops }) <= changeBytes) return;
+    const { length } = encodeChanges([change]);
+    if (length > changeBytes)
+      throw new Refusal(`A change of ${length} bytes is too large to replicate; at most ${changeBytes} are taken`);
   }
 
   #drain(origin: ReplicaId, net: Net): void {

@@ -101,7 +101,6 @@ export class SimulatedNode {
       throw failure;
     });
     this.replication.start();
-    this.replication.hosted([groupName]);
   }
 
   /** Does an operation on what the entity looks like here. */

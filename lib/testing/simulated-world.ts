@@ -14,7 +14,7 @@ import { rightRules } from "../replication/rules.ts";
 import type { Deed } from "./history.ts";
 import { History } from "./history.ts";
 import type { Written } from "./simulated-node.ts";
-import { SimulatedNode } from "./simulated-node.ts";
+import { groupName, SimulatedNode } from "./simulated-node.ts";
 import { VirtualTime } from "./virtual-time.ts";
 
 /** How a simulated world is set up. */
@@ -73,8 +73,15 @@ export class SimulatedWorld {
     return this.#trace.copy().digest("hex");
   }
 
-  /** Starts a process at a place. */
+  /** Starts a process at a place, its function discovered at once. */
   start(name: string, skewMs = 0): SimulatedNode {
+    const node = this.startUndiscovered(name, skewMs);
+    node.replication.hosted([groupName]);
+    return node;
+  }
+
+  /** Starts a process that does not know yet what it hosts. */
+  startUndiscovered(name: string, skewMs = 0): SimulatedNode {
     const before = this.#replicas.get(name);
     const fresh = Buffer.from(this.random.bytes(16)).toString("hex");
     const replica = this.#options.reusesReplicas === true && before !== undefined ? before : fresh;

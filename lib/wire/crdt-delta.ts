@@ -1,5 +1,5 @@
-import { type AnyValue, grown, none, readAnyField, writeAnyField } from "./protocol.ts";
-import type { ProtobufReader } from "./protobuf-reader.ts";
+import { type AnyValue, readAnyField, writeAnyField } from "./protocol.ts";
+import { grown, none, type ProtobufReader } from "./protobuf-reader.ts";
 import type { ProtobufWriter } from "./protobuf-writer.ts";
 
 /** How a register's write is stamped. */

@@ -3,17 +3,14 @@ import {
   type ClientAction,
   type EntityCommand,
   type Failure,
-  grown,
-  none,
   readClientAction,
   readFailure,
   readSideEffect,
-  shared,
   type SideEffect,
   writeEntityCommand,
-  writeName,
 } from "./protocol.ts";
-import { ProtobufReader } from "./protobuf-reader.ts";
+import { grown, none, ProtobufReader } from "./protobuf-reader.ts";
+import { shared } from "./protobuf-writer.ts";
 
 /** How many members must have a change before its command is answered. */
 export type WriteConsistency = (typeof consistencies)[number];
@@ -58,7 +55,7 @@ export function encodeCrdtInit(serviceName: string, entityId: string, delta: Crd
   const writer = shared.begin();
   if (delta) writeDeltaField(writer, 3, delta);
   if (entityId !== "") writer.text(2, entityId);
-  if (serviceName !== "") writeName(writer, 1, serviceName);
+  if (serviceName !== "") writer.name(1, serviceName);
   writer.close(1, 0);
   return writer.finishFrame();
 }
@@ -189,7 +186,9 @@ function readStateAction(reader: ProtobufReader, before: CrdtStateAction): CrdtS
       const earlier = action?.type === "update" ? action.operation : undefined;
       action = { type: "update", operation: readDelta(reader, earlier) };
     } else if (field === 2) {
-      reader.bytes();
+      const inner = reader.enter();
+      while (reader.field() !== 0) reader.skip();
+      reader.leave(inner);
       action = { type: "delete" };
     } else if (field === 3) {
       const value = reader.int32();

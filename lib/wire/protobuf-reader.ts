@@ -275,6 +275,16 @@ export class ProtobufReader {
   }
 }
 
+/** The empty list of a message, before anything was read into it. */
+export const none: readonly never[] = [];
+
+/** Adds to a list of a message that is being read, which is the codec's own until then. */
+export function grown<T>(list: readonly T[], item: T): readonly T[] {
+  if (list === none) return [item];
+  (list as T[]).push(item);
+  return list;
+}
+
 /** The last name seen per slot: a lossy table, so that it needs no bound but its size. */
 const slots: ({ readonly bytes: Uint8Array; readonly text: string } | undefined)[] = new Array<undefined>(256).fill(
   undefined,

@@ -56,6 +56,11 @@ export class ProtobufWriter {
     this.#tag(field, 2);
   }
 
+  /** A text of which there are few different ones, such as a type URL or the name of a service. */
+  name(field: number, name: string): void {
+    this.bytes(field, utf8Of(name));
+  }
+
   bool(field: number, value: boolean): void {
     this.#byte(value ? 1 : 0);
     this.#tag(field, 0);
@@ -169,3 +174,21 @@ function asciiLength(text: string): number {
   for (let at = 0; at < length; at += 1) if (text.charCodeAt(at) >= 0x80) return -1;
   return length;
 }
+
+const namesMax = 4096;
+const nameLengthMax = 512;
+const names = new Map<string, Uint8Array>();
+
+/** The bytes of a name. Kept, because the same few are written all the time; the table is emptied when it is full. */
+function utf8Of(name: string): Uint8Array {
+  const known = names.get(name);
+  if (known) return known;
+  const bytes = new Uint8Array(Buffer.from(name));
+  if (name.length > nameLengthMax) return bytes;
+  if (names.size >= namesMax) names.clear();
+  names.set(name, bytes);
+  return bytes;
+}
+
+/** Encoders run to their end without a pause, so that all share one. */
+export const shared = new ProtobufWriter();

@@ -1,5 +1,5 @@
-import { ProtobufReader } from "./protobuf-reader.ts";
-import { ProtobufWriter } from "./protobuf-writer.ts";
+import { grown, none, ProtobufReader } from "./protobuf-reader.ts";
+import { type ProtobufWriter, shared } from "./protobuf-writer.ts";
 
 /** A `google.protobuf.Any`. The bytes are a slice of what was received, never decoded and never encoded again. */
 export interface AnyValue {
@@ -75,8 +75,8 @@ export function encodeActionCommand(
     writer.close(5, mark);
   }
   writeAnyField(writer, 4, payload);
-  if (name !== "") writeName(writer, 3, name);
-  if (serviceName !== "") writeName(writer, 2, serviceName);
+  if (name !== "") writer.name(3, name);
+  if (serviceName !== "") writer.name(2, serviceName);
   return writer.finishFrame();
 }
 
@@ -140,7 +140,7 @@ export function decodeReply(bytes: Uint8Array): Reply {
 export function writeEntityCommand(writer: ProtobufWriter, command: EntityCommand): void {
   if (command.streamed) writer.bool(5, true);
   writeAnyField(writer, 4, command.payload);
-  if (command.name !== "") writeName(writer, 3, command.name);
+  if (command.name !== "") writer.name(3, command.name);
   if (command.id !== 0) writer.number(2, command.id);
   if (command.entityId !== "") writer.text(1, command.entityId);
 }
@@ -150,13 +150,6 @@ export function writeAnyField(writer: ProtobufWriter, field: number, any: AnyVal
   if (any === undefined) return;
   const mark = writer.mark;
   writeAny(writer, any);
-  writer.close(field, mark);
-}
-
-/** A field that holds a name of which there are few different ones, such as that of a service. */
-export function writeName(writer: ProtobufWriter, field: number, name: string): void {
-  const mark = writer.mark;
-  writer.raw(utf8Of(name));
   writer.close(field, mark);
 }
 
@@ -208,19 +201,6 @@ export function readAnyField(reader: ProtobufReader, before?: AnyValue): AnyValu
   reader.leave(outer);
   return any;
 }
-
-/** The empty list of a message, before anything was read into it. */
-export const none: readonly never[] = [];
-
-/** Adds to a list of a message that is being read, which is the codec's own until then. */
-export function grown<T>(list: readonly T[], item: T): readonly T[] {
-  if (list === none) return [item];
-  (list as T[]).push(item);
-  return list;
-}
-
-/** Encoders run to their end without a pause, so that all share one. */
-export const shared = new ProtobufWriter();
 
 const noBytes = new Uint8Array(0);
 const noFailure: Failure = { commandId: 0, description: "", restart: false };
@@ -333,20 +313,5 @@ function writeMetadata(writer: ProtobufWriter, metadata: readonly MetadataEntry[
 
 function writeAny(writer: ProtobufWriter, { typeUrl, value }: AnyValue): void {
   if (value.byteLength > 0) writer.bytes(2, value);
-  if (typeUrl !== "") writeName(writer, 1, typeUrl);
-}
-
-const namesMax = 4096;
-const nameLengthMax = 512;
-const names = new Map<string, Uint8Array>();
-
-/** The bytes of a name. Kept, because the same few are written all the time; the table is emptied when it is full. */
-function utf8Of(name: string): Uint8Array {
-  const known = names.get(name);
-  if (known) return known;
-  const bytes = new Uint8Array(Buffer.from(name));
-  if (name.length > nameLengthMax) return bytes;
-  if (names.size >= namesMax) names.clear();
-  names.set(name, bytes);
-  return bytes;
+  if (typeUrl !== "") writer.name(1, typeUrl);
 }
