@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { globSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { closest } from "../lib/core/closest.ts";
 import { parseConfig, settings, type ConfigSources } from "../lib/core/config.ts";
@@ -206,4 +207,20 @@ test("an empty variable is one that is not set", () => {
 test("the closest name is the nearest one, and none when nothing is near", () => {
   assert.equal(closest("prot", ["port", "part", "host"]), "port");
   assert.equal(closest("abc", ["xyzxyz"]), undefined);
+});
+
+test("every limit that is counted is a setting that says what happens at it", () => {
+  const root = new URL("..", import.meta.url);
+  const sources = globSync(["lib/**/*.ts", "eventing/**/*.ts"], { cwd: root });
+  const counted = sources.flatMap((path) => [
+    ...readFileSync(new URL(path, root), "utf8").matchAll(/limit: "([\w.]+)"/g),
+  ]);
+  assert.ok(counted.length > 5);
+  const bounds = settings.filter(({ effect }) => effect !== undefined).map(({ key }) => key);
+  // A bound of the proxy's own manners, not of anybody's load.
+  const fixed = ["reports"];
+  assert.deepEqual(
+    counted.map(([, name]) => name!).filter((name) => !bounds.includes(name) && !fixed.includes(name)),
+    [],
+  );
 });

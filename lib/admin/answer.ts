@@ -13,6 +13,7 @@ export interface AnswerOptions {
 /** Its HTTP status is another than that of a limit of ours that was reached. */
 class BodyTooLong extends MassaError {}
 
+const noBody = Buffer.alloc(0);
 const loopback = new BlockList();
 loopback.addSubnet("127.0.0.0", 8, "ipv4");
 loopback.addAddress("::1", "ipv6");
@@ -62,7 +63,8 @@ async function resultOf(
     params: match.params,
     query: new URLSearchParams(query < 0 ? "" : url.slice(query)),
     headers: request.headers,
-    body: await bodyOf(request, options.bodyBytesMax),
+    // What anybody may ask takes no body: nothing of a stranger's is held.
+    body: match.guard === "open" ? noBody : await bodyOf(request, options.bodyBytesMax),
     signal,
   });
 }

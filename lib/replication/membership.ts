@@ -85,6 +85,13 @@ export class Membership {
     this.#ended(this.members.endPredecessors(isGone));
   }
 
+  /** Takes a member's voice; false if it had none. */
+  end(replica: ReplicaId): boolean {
+    const hasEnded = this.members.end(replica);
+    this.#ended(hasEnded ? [replica] : []);
+    return hasEnded;
+  }
+
   /** Whether a replica is a member in that is heard of. */
   isHeardOf(replica: ReplicaId): boolean {
     return this.members.isIn(replica) && !this.presence.isSilent(replica);

@@ -42,6 +42,8 @@ export interface OwnedReplication extends Replication, AsyncDisposable {
   members(): readonly (Member & { readonly isSilent: boolean })[];
   /** Whether this replica is a member in that is heard of, or this process itself. */
   isInTouch(replica: ReplicaId): boolean;
+  /** Takes a member's voice by an operator's word; false if it had none. A process that is alive answers, and has it again. */
+  end(replica: ReplicaId): boolean;
   /** Stays until others have all that is here, then says that this process is gone. */
   leave(): Promise<void>;
   /** Whether it has left. */
@@ -141,6 +143,10 @@ class Process implements OwnedReplication {
   isInTouch(replica: ReplicaId): boolean {
     if (replica === this.#replica) return !this.#isOver;
     return this.#membership.isHeardOf(replica);
+  }
+
+  end(replica: ReplicaId): boolean {
+    return this.#membership.end(replica);
   }
 
   start(): void {
