@@ -12,7 +12,12 @@ export default tseslint.config(
     rules: {
       "@typescript-eslint/no-floating-promises": [
         "error",
-        { ignoreVoid: false, allowForKnownSafeCalls: [{ from: "package", name: ["test", "suite", "describe", "it"], package: "node:test" }] },
+        {
+          ignoreVoid: false,
+          allowForKnownSafeCalls: [
+            { from: "package", name: ["test", "suite", "describe", "it"], package: "node:test" },
+          ],
+        },
       ],
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true, allowBoolean: true }],
       "@typescript-eslint/no-confusing-void-expression": "off",

@@ -47,7 +47,7 @@ async function open(
   await mesh.start({
     admitted: (peer) => listener.admitted(peer),
     changed: (peer) => listener.changed(peer),
-    lost: (peer) => listener.lost(peer),
+    lost: (peer, reason) => listener.lost(peer, reason),
     gossip: (topic, from, body) => listener.gossip(topic, from, body),
     frame: (peer, channel, body) => {
       if (channel === channels.replication) listener.frame(peer, body);

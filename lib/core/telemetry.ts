@@ -36,7 +36,11 @@ const gauges = {
 } as const satisfies Record<string, readonly [help: string, labels: readonly string[]]>;
 
 const histograms = {
-  massa_publish_seconds: ["Publishing one message until the broker confirmed it", [], [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10]],
+  massa_publish_seconds: [
+    "Publishing one message until the broker confirmed it",
+    [],
+    [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10],
+  ],
 } as const satisfies Record<string, readonly [help: string, labels: readonly string[], buckets: readonly number[]]>;
 
 export type CounterName = keyof typeof counters;
