@@ -224,3 +224,15 @@ test("every limit that is counted is a setting that says what happens at it", ()
     [],
   );
 });
+
+test("a secret after a flag that is misspelt, or after another value, is not repeated", () => {
+  for (const args of [
+    ["--mesh.keyy", "a-secret-of-mine"],
+    ["--frontend.port", "9001", "a-secret-of-mine"],
+  ]) {
+    assert.throws(
+      () => parseConfig({ env: {}, args, machine: { hostName: "here", processId: 1 } }),
+      ({ message }: Error) => message !== "" && !message.includes("a-secret-of-mine"),
+    );
+  }
+});

@@ -108,10 +108,11 @@ function programOf(
     .action(async (address: string, method: string | undefined, messages: string[], flags: CallFlags) => {
       // grpc-js is for this command alone: a proxy starts sooner without it.
       const { call, spell } = await import("./call.ts");
+      const timeoutMs = flags.timeout === undefined ? undefined : timeoutOf(flags.timeout);
       try {
         await call(surroundings, address, method, messages, {
           headers: flags.header,
-          timeoutMs: flags.timeout === undefined ? undefined : timeoutOf(flags.timeout),
+          timeoutMs,
         });
       } catch (failure) {
         const error = MassaError.from(failure);

@@ -104,15 +104,15 @@ export function list(accepts: (item: string) => string | undefined = () => undef
 export function countsByName() {
   return z.unknown().transform((raw, context): Readonly<Record<string, number>> => {
     const pairs = typeof raw === "object" && raw !== null ? Object.entries(raw) : textPairs(String(raw));
-    const result: Record<string, number> = {};
+    const result: [string, number][] = [];
     for (const [name, number] of pairs) {
       if (name === "" || !/^\d+$/.test(String(number)) || Number(number) < 1) {
         context.addIssue({ code: "custom", message: "must be whole numbers by name, such as stock=3,cart=5" });
         return z.NEVER;
       }
-      result[name] = Number(number);
+      result.push([name, Number(number)]);
     }
-    return result;
+    return Object.fromEntries(result);
   });
 }
 

@@ -137,10 +137,14 @@ function readFlags(args: readonly string[]): Source {
   for (let at = 0; at < args.length; at++) {
     const [flag = "", ...rest] = args[at]!.split("=");
     const key = flag.slice(2);
-    if (!flag.startsWith("--"))
-      problems.push(`${flag} is neither a command nor a flag; settings are written --frontend.port 9001`);
-    else if (!keys.includes(key)) problems.push(`${flag} is no setting${suggestion(flag, names)}`);
-    else if (rest.length > 0) found.push({ key, value: rest.join("="), origin: flag });
+    if (!flag.startsWith("--")) {
+      // A word further on may be a secret that lost its flag: it is not repeated.
+      const word = at === 0 ? flag : `argument ${at + 1}`;
+      problems.push(`${word} is neither a command nor a flag; settings are written --frontend.port 9001`);
+    } else if (!keys.includes(key)) {
+      problems.push(`${flag} is no setting${suggestion(flag, names)}`);
+      if (rest.length === 0 && args[at + 1]?.startsWith("--") === false) at += 1;
+    } else if (rest.length > 0) found.push({ key, value: rest.join("="), origin: flag });
     else if (at + 1 < args.length) found.push({ key, value: args[++at], origin: flag });
     else problems.push(`${flag} needs a value`);
   }
