@@ -83,7 +83,7 @@ async function open(scope: Scope, config: Config, log: Logger, world: World): Pr
   const mesh = scope.use(await openLibp2pMesh(settings.meshOptions(config, replica), world, room("mesh"), telemetry));
   const inMesh = { mesh, world, log: room("replication"), telemetry };
   const replication = scope.use(createReplication({ ...inMesh, options: settings.replicationOptions(config) }));
-  const others = createRemoteCommands(mesh, clock, ({ hello }) => isInTouch(replication, hello.replica));
+  const others = createRemoteCommands(mesh, clock, ({ hello }) => replication.isInTouch(hello.replica));
 
   const entities = { userFunction, replication, world, log: room("entities"), telemetry, reportError };
   const crdtHost = scope.use(createCrdtHost({ ...entities, options: settings.entityOptions(config) }));
@@ -152,10 +152,6 @@ async function open(scope: Scope, config: Config, log: Logger, world: World): Pr
     failed: failed.promise,
     [Symbol.asyncDispose]: () => scope[Symbol.asyncDispose](),
   };
-}
-
-function isInTouch(replication: OwnedReplication, replica: string): boolean {
-  return replication.members().some((member) => member.replica === replica && !member.isSilent && !member.isOut);
 }
 
 function addTopicRoutes(admin: AdminServer, broker: MemoryBroker): void {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { mutate, Refusal } from "../crdt/index.ts";
+import type { Message } from "../lib/replication/frames.ts";
 import { Group } from "../lib/replication/group.ts";
 import type { ReplicationOptions } from "../lib/replication/options.ts";
 import type { Made } from "../lib/replication/port.ts";
@@ -454,6 +455,57 @@ suite("replication: what others may send", () => {
     assert.equal(c.plain("sum"), "nothing");
     c.deliver(a.replica, { type: "batch", group: "entities", batch: batch!, ask: 0 });
     assert.equal(c.plain("sum"), "sum 1");
+  });
+
+  test("an acknowledgement of what was never made confirms nothing", () => {
+    const [sim, a, b, c] = three();
+    b.stop();
+    c.stop();
+    a.deliver(b.replica, { type: "ack", group: "entities", number: 100 });
+    a.deliver(c.replica, { type: "ack", group: "entities", number: 100 });
+    assert.equal(answered(sim, a.write("sum", 1, "majority")), false);
+  });
+
+  test("a heartbeat over a link is taken from the process that it speaks of only", () => {
+    const [sim, a, b, c] = three();
+    c.stop();
+    sim.run(5_000);
+    let heartbeat: Extract<Message, { readonly type: "heartbeat" }>["heartbeat"] | undefined;
+    sim.intercept = (_to, _from, message) => {
+      if (message.type === "heartbeat") heartbeat = message.heartbeat;
+      return true;
+    };
+    sim.start("D");
+    sim.until(() => heartbeat !== undefined, "a heartbeat over a link");
+    sim.intercept = undefined;
+    const forged = { ...heartbeat!, replica: c.replica, number: 1_000, groups: [] };
+    assert.equal(a.replication.isInTouch(c.replica), false);
+    a.deliver(b.replica, { type: "heartbeat", heartbeat: forged });
+    sim.run(400);
+    assert.equal(a.replication.isInTouch(c.replica), false);
+  });
+
+  test("who hosts no such group answers a question all the same", () => {
+    const [sim, a, b] = three();
+    const answers: unknown[] = [];
+    sim.intercept = (to, from, message) => {
+      if (to === a && from === b.replica && message.type === "answered") answers.push(message.group);
+      return true;
+    };
+    b.deliver(a.replica, { type: "ask", group: "unknown", id: 9, clock: new Map(), wantsReading: false });
+    sim.until(() => answers.length > 0, "an answer");
+    assert.deepEqual(answers, ["unknown"]);
+  });
+
+  test("a member put out by an operator has no voice until it says that it is alive", () => {
+    const [sim, a, b] = three();
+    b.stop();
+    assert.equal(a.replication.end(b.replica), true);
+    assert.equal(a.replication.end(b.replica), false);
+    assert.equal(a.group.seat().members.size, 2);
+    b.goOn();
+    sim.until(() => a.group.seat().members.size === 3, "B's answer");
+    assert.equal(a.replication.isInTouch(b.replica), true);
   });
 
   test("bytes that are no message change nothing", () => {

@@ -118,9 +118,9 @@ export class Group implements ReplicaGroup {
       case "batch":
         return this.#batchFrom(from, message.batch, message.ask);
       case "ack":
-        return this.#writes.acknowledged(from, message.number);
+        return this.#acknowledged(from, message.number);
       case "ask":
-        this.#writes.acknowledged(from, message.clock.get(this.replica) ?? 0);
+        this.#acknowledged(from, message.clock.get(this.replica) ?? 0);
         return this.catchUp.answer(from, message);
       case "answered":
         return this.catchUp.answered(from, message);
@@ -152,7 +152,7 @@ export class Group implements ReplicaGroup {
   heard(from: ReplicaId, other: GroupClock, isAnswer: boolean): void {
     const { clock } = this.replicator;
     const { differs, isCovered } = compare(clock, other);
-    this.#writes.acknowledged(from, other.entries.get(this.replica) ?? 0);
+    this.#acknowledged(from, other.entries.get(this.replica) ?? 0);
     if (isCovered && isAnswer) this.#covered.add(from);
     else this.#covered.delete(from);
     const ahead = lacking(other.entries, clock);
@@ -240,6 +240,11 @@ export class Group implements ReplicaGroup {
 
   #acknowledge(origin: ReplicaId, number: number): void {
     this.#around.links.send(origin, { type: "ack", group: this.name, number });
+  }
+
+  /** Nobody can have applied more than there is. */
+  #acknowledged(by: ReplicaId, number: number): void {
+    if (number <= this.replicator.last) this.#writes.acknowledged(by, number);
   }
 
   #hostsNow(): ReadonlySet<ReplicaId> {

@@ -141,9 +141,10 @@ export class Membership {
     this.#parts.log.info({ replica }, "member is out");
   }
 
+  /** The hello names those in; the rest of the table is settled over the link. */
   #announce(): void {
     const { incarnation, groups } = this.members.self;
-    this.#parts.mesh.announce({ incarnation, groups: groups ?? [], members: encodeMembers(this.members.all()) });
+    this.#parts.mesh.announce({ incarnation, groups: groups ?? [], members: encodeMembers(this.members.in()) });
   }
 
   #send(to: ReplicaId, answer: boolean): void {

@@ -47,7 +47,7 @@ export interface ReplicaGroup {
    */
   change(entity: string, make: (dots: ChangeDots) => Effect): Made;
   /**
-   * Calls `done` once, never from within this call: true when so many members have applied everything up to `number`, false
+   * Calls `done` once, perhaps from within this call: true when so many members have applied everything up to `number`, false
    * after `crdt.writeTimeout` or when the proxy closes. What was not confirmed stays and spreads all the same. Returns how to
    * stop waiting; `done` is not called after it.
    */

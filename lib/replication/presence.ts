@@ -50,9 +50,11 @@ export class Presence {
     return this.#detector.health(replica) === "silent";
   }
 
-  /** Those known to be leaving. */
+  /** Those known to be leaving that are heard of. */
   leavers(): ReplicaId[] {
-    return [...this.#latest.values()].filter(({ isLeaving }) => isLeaving).map(({ replica }) => replica);
+    return [...this.#latest.values()]
+      .filter(({ isLeaving, replica }) => isLeaving && !this.isSilent(replica))
+      .map(({ replica }) => replica);
   }
 
   isLeaving(replica: ReplicaId): boolean {
