@@ -25,6 +25,7 @@ export interface EventDefaults {
 const empty = new Uint8Array();
 const attributePrefix = /^(?:ce[-_]|cloudevents[:_])/;
 const structuredType = "application/cloudevents+json";
+const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 /** Reads a message in binary mode, or in structured mode by its content type. Throws `invalid` for a structured one that is none. */
 export function eventOf(message: Pick<Message, "headers" | "body">, defaults: EventDefaults): CloudEvent {
@@ -34,11 +35,10 @@ export function eventOf(message: Pick<Message, "headers" | "body">, defaults: Ev
     if (name === "content-type") attributes.set(name, value);
     else if (attributePrefix.test(name)) attributes.set(name.replace(attributePrefix, ""), value);
   }
-  const contentType = attributes.get("content-type") ?? attributes.get("datacontenttype");
-  if (contentType !== undefined && mediaTypeOf(contentType) === structuredType) {
-    return structured(message.body, defaults);
-  }
-  return assemble(attributes, contentType ?? "application/octet-stream", message.body, defaults);
+  const carried = attributes.get("content-type");
+  if (carried !== undefined && mediaTypeOf(carried) === structuredType) return structured(message.body, defaults);
+  const contentType = attributes.get("datacontenttype") ?? carried ?? "application/octet-stream";
+  return assemble(attributes, contentType, message.body, defaults);
 }
 
 /** The message of an event in binary mode; `time` and the other optional attributes only where they are known. */
@@ -88,7 +88,7 @@ function assemble(
 }
 
 function structured(body: Uint8Array, defaults: EventDefaults): CloudEvent {
-  const members = jsonMembers(new TextDecoder().decode(body));
+  const members = jsonMembers(textOf(body));
   if (!members) throw new MassaError("invalid", `the body is no JSON object, as ${structuredType} wants it`);
   const attributes = new Map<string, string>();
   for (const [name, text] of members) {
@@ -116,6 +116,15 @@ function structuredData(members: ReadonlyMap<string, string>, contentType: strin
     if (typeof value === "string") return Buffer.from(value);
   }
   return Buffer.from(data);
+}
+
+/** Bytes as UTF-8; throws `invalid` for what is none, so that nothing is altered on its way. */
+export function textOf(bytes: Uint8Array): string {
+  try {
+    return utf8.decode(bytes);
+  } catch (reason) {
+    throw new MassaError("invalid", "the text is no UTF-8", { cause: reason });
+  }
 }
 
 /** Whether the content is JSON by its media type. */

@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { MassaError } from "../lib/core/errors.ts";
+import { silentLogger } from "../lib/core/log.ts";
+import { silentTelemetry } from "../lib/core/telemetry.ts";
+import { realWorld } from "../lib/core/world.ts";
 import type { Delivery, Driver, Feed, FeedListener, Message } from "./driver.ts";
+import { Subscription } from "./subscription.ts";
+import type { Outcome } from "./verdict.ts";
 
 /** What the suite needs to run on some broker. */
 export interface DriverHarness extends AsyncDisposable {
@@ -232,6 +237,92 @@ export function conformsToDriver(
       assert.equal(inbox.lost?.code, "unavailable");
       await assert.rejects(harness.driver.publish(harness.topic, say("late")), { code: "unavailable" });
       await assert.rejects(harness.driver.open({ topic: harness.topic, group: "g" }, inbox), { code: "unavailable" });
+    });
+
+    check("keeps order and content of messages with the same headers twice", async (harness) => {
+      const inbox = await open(harness, "g");
+      const headers = [
+        ["x-twice", "a"],
+        ["x-twice", "b"],
+      ] as const;
+      await harness.driver.publish(harness.topic, { key: "k", headers, body: Buffer.from("one") });
+      await harness.until(() => inbox.deliveries.length === 1, "a delivery");
+      const values = inbox.deliveries[0]!.headers.filter(([key]) => key.toLowerCase() === "x-twice");
+      assert.equal(values.at(-1)?.[1], "b");
+    });
+
+    check(
+      "gives each message to one member of a group, and all of a member that leaves to the others",
+      async (harness) => {
+        const [first, second] = [await open(harness, "g"), await open(harness, "g")];
+        const taken = () => [...first.texts(), ...second.texts()];
+        for (let number = 0; number < 20; number += 1) {
+          await harness.driver.publish(harness.topic, say(String(number), `k${number % 5}`));
+        }
+        await harness.until(() => taken().length === 20, "each message once");
+        assert.equal(new Set(taken()).size, 20);
+        const given = first.deliveries.length;
+        await first.feed![Symbol.asyncDispose]();
+        await harness.until(() => new Set(second.texts()).size === 20, "what the other had");
+        assert.equal(first.deliveries.length, given);
+      },
+    );
+
+    check("lets 1,000 messages pass a key whose first message fails", async (harness) => {
+      const { driver, topic } = harness;
+      const runs: string[] = [];
+      const running = new Set<string>();
+      await driver.declare(topic, ["g"]);
+      const subscription = new Subscription({
+        driver,
+        source: { topic, group: "g" },
+        world: realWorld,
+        log: silentLogger,
+        telemetry: silentTelemetry,
+        options: {
+          inFlightMax: 64,
+          attemptsMax: 3,
+          backoffMinMs: 600_000,
+          backoffMaxMs: 600_000,
+          drainMs: 1_000,
+          stallMs: 10_000,
+        },
+        plan: ({ key, body }) => ({
+          lane: key,
+          async run(): Promise<Outcome> {
+            assert.ok(!running.has(key), `two at once in lane ${key}`);
+            running.add(key);
+            await Promise.resolve();
+            running.delete(key);
+            const text = Buffer.from(body).toString();
+            runs.push(text);
+            return text === "bad" ? { type: "failed", error: new MassaError("failed", "no") } : { type: "accepted" };
+          },
+        }),
+      });
+      await driver.publish(topic, say("bad", "bad"));
+      await driver.publish(topic, say("behind", "bad"));
+      for (let number = 0; number < 1_000; number += 1)
+        await driver.publish(topic, say(String(number), `k${number % 97}`));
+      await harness.until(() => runs.length >= 1_001, "the 1,000 others");
+      assert.equal(runs.filter((text) => text === "bad").length, 1);
+      assert.ok(!runs.includes("behind"));
+      for (let key = 0; key < 97; key += 1) {
+        const numbers = runs.filter((text) => Number(text) % 97 === key).map(Number);
+        assert.deepEqual(
+          numbers,
+          [...numbers].sort((a, b) => a - b),
+        );
+      }
+      await subscription[Symbol.asyncDispose]();
+      const next = await open(harness, "g");
+      await harness.until(() => next.texts().includes("behind"), "what was parked");
+      assert.deepEqual(next.texts(), ["bad", "behind"]);
+      if (driver.features.countsAttempts)
+        assert.deepEqual(
+          next.deliveries.map(({ attempt }) => attempt),
+          [2, 1],
+        );
     });
 
     check("does not know a topic that nobody declared", async ({ driver, topic }) => {

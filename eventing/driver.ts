@@ -69,7 +69,10 @@ export interface Feed extends AsyncDisposable {
   /** Takes nothing more until `resume`; a delivery already on its way may still come. */
   pause(): void;
   resume(): void;
-  /** How many messages of the source are neither settled nor handed out, as far as known. */
+  /**
+   * How many messages this feed could still bring, as far as the broker tells: not those it handed out, nor what other members of the
+   * group hold. Rejects if the broker cannot be asked; a feed with messages to bring that brings none is taken for stalled.
+   */
   lag(): Promise<number>;
 }
 

@@ -20,12 +20,14 @@ export interface HeldMessage extends Message {
 export interface DeadLetter extends Grave {
   readonly id: string;
   readonly position: string;
+  readonly bytes: number;
   readonly message: Message;
 }
 
 interface GroupParts {
   readonly name: string;
   readonly deadLettersMax: number;
+  readonly deadLetterBytesMax: number;
   settled(message: HeldMessage, cause: string | undefined): void;
   deadLetterLost(): void;
 }
@@ -41,9 +43,11 @@ export class MemoryGroup {
   readonly deadLetters: DeadLetter[] = [];
   readonly #parts: GroupParts;
   readonly #feeds: MemoryFeed[] = [];
-  #queue: Waiting[] = [];
+  /** Empty below `#head`. */
+  #queue: (Waiting | undefined)[] = [];
   #head = 0;
   #handed = 0;
+  #deadBytes = 0;
 
   constructor(parts: GroupParts) {
     this.name = parts.name;
@@ -82,6 +86,8 @@ export class MemoryGroup {
   take(): Waiting | undefined {
     const next = this.#queue[this.#head];
     if (!next) return undefined;
+    // A settled message must not be kept alive by its old place.
+    this.#queue[this.#head] = undefined;
     this.#head += 1;
     this.#handed += 1;
     if (this.#head > 1_000 && this.#head * 2 > this.#queue.length) {
@@ -93,7 +99,7 @@ export class MemoryGroup {
 
   /** Puts back what a feed had taken, each at its place. */
   giveBack(returned: readonly Waiting[]): void {
-    const rest = this.#queue.slice(this.#head);
+    const rest = this.#queue.slice(this.#head) as Waiting[];
     this.#queue = [...returned, ...rest].sort((a, b) => a.message.position - b.message.position);
     this.#head = 0;
     this.#handed -= returned.length;
@@ -106,11 +112,13 @@ export class MemoryGroup {
   }
 
   bury(message: HeldMessage, grave: Grave): void {
-    const { key, headers, body, position, id } = message;
+    const { key, headers, body, position, id, bytes } = message;
+    const { deadLettersMax, deadLetterBytesMax } = this.#parts;
     this.#handed -= 1;
-    this.deadLetters.push({ ...grave, id, position: String(position), message: { key, headers, body } });
-    if (this.deadLetters.length > this.#parts.deadLettersMax) {
-      this.deadLetters.shift();
+    this.deadLetters.push({ ...grave, id, position: String(position), bytes, message: { key, headers, body } });
+    this.#deadBytes += bytes;
+    while (this.deadLetters.length > deadLettersMax || this.#deadBytes > deadLetterBytesMax) {
+      this.#deadBytes -= this.deadLetters.shift()!.bytes;
       this.#parts.deadLetterLost();
     }
     this.#parts.settled(message, grave.cause);
@@ -175,7 +183,7 @@ class MemoryFeed implements Feed {
   }
 
   async lag(): Promise<number> {
-    return this.#group.waiting;
+    return this.#group.isActive(this) ? this.#group.waiting : 0;
   }
 
   /** The broker ends the feed. */

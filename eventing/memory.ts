@@ -10,9 +10,9 @@ export interface MemoryOptions {
   readonly topicsMax: number;
   /** `eventing.memory.topicMessages` */
   readonly topicMessagesMax: number;
-  /** `eventing.memory.topicBytes` */
+  /** `eventing.memory.topicBytes`: of a topic, and of the dead letters of each of its groups. */
   readonly topicBytesMax: number;
-  /** `eventing.memory.deadLetters`, of each topic and group. */
+  /** `eventing.memory.deadLetters`, of each topic and group; beyond, the oldest are given up. */
   readonly deadLettersMax: number;
 }
 
@@ -80,6 +80,7 @@ export function createMemoryBroker({ log, telemetry, options }: MemoryParts): Me
     const group: MemoryGroup = new MemoryGroup({
       name,
       deadLettersMax: options.deadLettersMax,
+      deadLetterBytesMax: options.topicBytesMax,
       settled: (message, cause) => settle(topic, message, cause),
       deadLetterLost: () => {
         telemetry.count("massa_eventing_dead_letters_lost_total", { topic: topic.name, group: name });

@@ -2,8 +2,9 @@ import { type Code, MassaError } from "../lib/core/errors.ts";
 import type { Logger } from "../lib/core/log.ts";
 import type { Telemetry } from "../lib/core/telemetry.ts";
 import type { Cancel, World } from "../lib/core/world.ts";
-import type { Delivery, Driver, Feed, FeedListener, Source } from "./driver.ts";
+import type { Delivery, Driver, Feed, Source } from "./driver.ts";
 import { Lanes } from "./lanes.ts";
+import { LastingFeed } from "./lasting-feed.ts";
 import { backoffMs, judge, type Outcome } from "./verdict.ts";
 
 /** What is to be done with one message. */
@@ -24,6 +25,11 @@ export interface SubscriptionOptions {
   readonly backoffMaxMs: number;
   /** How long work under way may take once the subscription is disposed (`drain.timeout`). */
   readonly drainMs: number;
+  /**
+   * How long a feed may bring nothing while the broker has something (`eventing.stallAfter`); after twice that it is made anew.
+   * Absent: 10 s.
+   */
+  readonly stallMs?: number;
 }
 
 export interface SubscriptionParts {
@@ -49,28 +55,27 @@ interface Entry {
   /** Another member's by now: it is neither settled nor begun again. */
   isLost: boolean;
   unpark: Cancel | undefined;
+  /** Why it is a dead letter that could not be kept yet: its work is not run again. */
+  grave: string | undefined;
 }
 
 /** Why a message cannot be read by anybody, ever; whatever else keeps it from being planned may pass. */
 const lasting: ReadonlySet<Code> = new Set(["invalid", "not-found", "protocol", "unimplemented"]);
-const reopenMinMs = 3_000;
-const reopenMaxMs = 30_000;
+const stallDefaultMs = 10_000;
+/** After how many attempts in a row that nobody is blamed for a message is spoken of. */
+const missesQuiet = 10;
 
 /**
  * Takes a source's messages and works on them: in order within a lane, lanes side by side. A message that fails parks its own lane
- * and comes again; after its last attempt it becomes a dead letter. A lost feed is opened again after 3 to 30 s. Disposal takes
- * nothing more, lets what runs end within its time, and hands the rest back uncounted.
+ * and comes again; after its last attempt it becomes a dead letter. A feed that is lost, or no longer moves, is opened again after
+ * 3 to 30 s. Disposal takes nothing more, lets what runs end within its time, and hands the rest back uncounted.
  */
 export class Subscription implements AsyncDisposable {
   readonly #parts: SubscriptionParts;
   readonly #labels: { readonly topic: string; readonly group: string };
   readonly #lanes = new Lanes<Entry>();
   readonly #abort = new AbortController();
-  #feed: Feed | undefined;
-  #reopen: Cancel | undefined;
-  #opening: Promise<void> = Promise.resolve();
-  #openFailures = 0;
-  #isFeedPaused = true;
+  readonly #feed: LastingFeed;
   #isStopping = false;
   #running = 0;
   #loner = 0;
@@ -82,11 +87,18 @@ export class Subscription implements AsyncDisposable {
   constructor(parts: SubscriptionParts) {
     this.#parts = parts;
     this.#labels = { topic: parts.source.topic, group: parts.source.group };
+    this.#feed = new LastingFeed({
+      ...parts,
+      stallMs: parts.options.stallMs ?? stallDefaultMs,
+      deliver: (delivery, feed) => this.#deliver(delivery, feed),
+      revoked: (isLost) => this.#revoked(isLost),
+      lost: () => void this.#forget(() => true),
+    });
+    this.#feed.want(true);
     if (parts.driver.features.leaseMs !== undefined) {
       const stop = parts.world.clock.every(parts.driver.features.leaseMs / 3, () => this.#extend());
       this.#abort.signal.addEventListener("abort", stop, { once: true });
     }
-    this.#open();
   }
 
   /** Messages taken and not settled. */
@@ -94,18 +106,23 @@ export class Subscription implements AsyncDisposable {
     return this.#lanes.size;
   }
 
+  /** Why nothing comes from the broker, for readiness; undefined while its feed moves. */
+  get trouble(): string | undefined {
+    return this.#feed.trouble;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isStopping = true;
-    this.#reopen?.();
     this.#wake?.();
-    this.#feed?.pause();
-    await this.#opening;
-    const drained = this.#until(() => this.#running === 0);
+    const late = Promise.withResolvers<undefined>();
     const cancel = this.#parts.world.clock.after(this.#parts.options.drainMs, () => {
       this.#running = 0;
       this.#settled();
+      late.resolve(undefined);
     });
-    await drained;
+    await Promise.race([this.#feed.stop(), late.promise]);
+    // What still ends after its time counts below zero.
+    await this.#until(() => this.#running <= 0);
     cancel();
     this.#abort.abort(new MassaError("canceled", "the subscription ends"));
     for (const entry of this.#lanes.items()) {
@@ -113,49 +130,10 @@ export class Subscription implements AsyncDisposable {
       entry.state = "gone";
       if (!entry.isLost) entry.feed.release(entry.delivery, entry.attempt - entry.delivery.attempt);
     }
-    const feed = this.#feed;
-    this.#feed = undefined;
-    await feed?.[Symbol.asyncDispose]();
+    await this.#feed.close();
   }
 
-  #open(): void {
-    const { driver, source, log } = this.#parts;
-    const listener: FeedListener = {
-      deliver: (delivery) => this.#deliver(delivery),
-      revoked: (isLost) => this.#revoked(isLost),
-      closed: (error) => {
-        this.#forget(() => true);
-        this.#feed = undefined;
-        this.#openLater(error);
-      },
-    };
-    const opened = driver.declare(source.topic, [source.group]).then(() => driver.open(source, listener));
-    this.#opening = opened.then(
-      async (feed) => {
-        if (this.#isStopping) return feed[Symbol.asyncDispose]();
-        this.#feed = feed;
-        this.#openFailures = 0;
-        this.#isFeedPaused = true;
-        log.info(source, "subscription open");
-        this.#flow();
-      },
-      (reason: unknown) => this.#openLater(MassaError.from(reason, "unavailable")),
-    );
-  }
-
-  #openLater(error: MassaError): void {
-    const { source, log, world } = this.#parts;
-    if (this.#isStopping) return;
-    this.#openFailures += 1;
-    const ms = backoffMs(this.#openFailures, reopenMinMs, reopenMaxMs);
-    const delayMs = ms + world.random.int(Math.ceil(ms / 5));
-    log.warn({ ...source, err: error, delayMs }, "subscription lost, opened again later");
-    this.#reopen = world.clock.after(delayMs, () => this.#open());
-  }
-
-  #deliver(delivery: Delivery): void {
-    const feed = this.#feed;
-    if (!feed) return;
+  #deliver(delivery: Delivery, feed: Feed): void {
     const work = this.#plan(delivery);
     const lane = work.lane === "" ? `\0${++this.#loner}` : work.lane;
     const { attempt } = delivery;
@@ -169,6 +147,7 @@ export class Subscription implements AsyncDisposable {
       state: "queued",
       isLost: false,
       unpark: undefined,
+      grave: undefined,
     };
     if (this.#lanes.enter(lane, entry)) this.#begin(entry);
     this.#flow();
@@ -189,6 +168,7 @@ export class Subscription implements AsyncDisposable {
     if (this.#isStopping || this.#wake) return;
     entry.state = "running";
     this.#running += 1;
+    if (entry.grave !== undefined) return this.#bury(entry, entry.grave);
     const ended = (outcome: Outcome) => this.#ended(entry, outcome);
     entry.work.run(this.#abort.signal).then(ended, (reason: unknown) => {
       ended({ type: "failed", error: MassaError.from(reason) });
@@ -220,6 +200,7 @@ export class Subscription implements AsyncDisposable {
   #bury(entry: Entry, cause: string): void {
     const { log, source } = this.#parts;
     const { delivery, attempt, feed } = entry;
+    entry.grave = cause;
     feed.bury(delivery, { cause, attempts: attempt }).then(
       () => {
         this.#count("dead-letter");
@@ -248,7 +229,9 @@ export class Subscription implements AsyncDisposable {
     telemetry.count("massa_eventing_retries_total", this.#labels);
     if (outcome.type === "failed") {
       const { position } = entry.delivery;
-      log.debug({ ...source, position, attempt: entry.attempt, delayMs, err: outcome.error }, "message comes again");
+      const fields = { ...source, position, attempt: entry.attempt, delayMs, err: outcome.error };
+      if (entry.misses % missesQuiet === 0) log.warn({ ...fields, misses: entry.misses }, "message is held up");
+      else log.debug(fields, "message comes again");
     }
     entry.unpark = world.clock.after(delayMs, () => {
       entry.unpark = undefined;
@@ -290,11 +273,7 @@ export class Subscription implements AsyncDisposable {
 
   /** Takes messages as long as there is room for them. */
   #flow(): void {
-    const shouldPause = this.#isStopping || this.#wake !== undefined || this.held >= this.#parts.options.inFlightMax;
-    if (!this.#feed || shouldPause === this.#isFeedPaused) return;
-    this.#isFeedPaused = shouldPause;
-    if (shouldPause) this.#feed.pause();
-    else this.#feed.resume();
+    this.#feed.want(!this.#isStopping && this.#wake === undefined && this.held < this.#parts.options.inFlightMax);
   }
 
   async #revoked(isLost: (delivery: Delivery) => boolean): Promise<void> {
@@ -317,7 +296,7 @@ export class Subscription implements AsyncDisposable {
   }
 
   #extend(): void {
-    for (const { feed, delivery } of this.#lanes.items()) feed.extend(delivery);
+    for (const { feed, delivery, isLost } of this.#lanes.items()) if (!isLost) feed.extend(delivery);
   }
 
   #count(outcome: string): void {

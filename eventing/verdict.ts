@@ -20,10 +20,13 @@ export function judge(outcome: Outcome, attempt: number, attemptsMax: number): V
       return { type: "ack" };
     case "permanent":
       return { type: "dead-letter", cause: outcome.error.message };
-    case "failed":
-      if (outcome.error.code === "exhausted") return { type: "held", isDown: false };
-      if (outcome.error.code === "unavailable") return { type: "held", isDown: true };
-      return attempt >= attemptsMax ? { type: "dead-letter", cause: outcome.error.message } : { type: "retry" };
+    case "failed": {
+      // What the function answers counts, whatever its status: or one message could hold up all others for ever.
+      const { code, isAnswer, message } = outcome.error;
+      if (code === "exhausted" && !isAnswer) return { type: "held", isDown: false };
+      if (code === "unavailable" && !isAnswer) return { type: "held", isDown: true };
+      return attempt >= attemptsMax ? { type: "dead-letter", cause: message } : { type: "retry" };
+    }
   }
 }
 

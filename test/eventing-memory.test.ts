@@ -6,7 +6,7 @@ import {} from "../eventing/memory.ts";
 import type { Settlement } from "../eventing/memory-group.ts";
 import { harnessOf, listening, memory, say, until } from "./eventing-harness.ts";
 
-conformsToDriver("memory", async () => harnessOf(memory({ topicMessagesMax: 250 })));
+conformsToDriver("memory", async () => harnessOf(memory({ topicMessagesMax: 2_000 })));
 
 suite("embedded broker", () => {
   test("a full topic says who holds it, by bytes too", async () => {

@@ -31,6 +31,7 @@ const defaults: SubscriptionOptions = {
   backoffMinMs: 100,
   backoffMaxMs: 1_000,
   drainMs: 5_000,
+  stallMs: 30_000,
 };
 
 function virtualWorld() {

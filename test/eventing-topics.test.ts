@@ -80,7 +80,15 @@ function world(table: ServiceTable, answer: (opened: Opened, caller: Caller) => 
       };
     },
   };
-  const options = { inFlightMax: 16, attemptsMax: 2, backoffMinMs: 1, backoffMaxMs: 5, drainMs: 1_000, timeoutMs: 50 };
+  const options = {
+    inFlightMax: 16,
+    attemptsMax: 2,
+    backoffMinMs: 1,
+    backoffMaxMs: 5,
+    drainMs: 1_000,
+    stallMs: 30_000,
+    timeoutMs: 50,
+  };
   const topics = openTopics({
     table,
     router,

@@ -2,15 +2,27 @@ import type { Header } from "../../eventing/driver.ts";
 import type { MemoryBroker } from "../../eventing/memory.ts";
 import type { Settlement } from "../../eventing/memory-group.ts";
 import { MassaError } from "../core/errors.ts";
+import { type Clock, realWorld } from "../core/world.ts";
 import type { AdminAnswer, AdminHandler, AdminRequest } from "./route.ts";
 
 const shownMax = 100;
 const shownBytes = 1024;
 
+/** How long a sender that wants the outcome is kept waiting for it (`eventing.ackWait`). */
+interface AckWait {
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+}
+
+const ackWaitDefault: AckWait = { clock: realWorld.clock, timeoutMs: 30_000 };
+
 /** What people do with the embedded broker's topics by the admin port, by method and path. */
-export function topicHandlers(broker: MemoryBroker): Readonly<Record<string, AdminHandler>> {
+export function topicHandlers(
+  broker: MemoryBroker,
+  ackWait: AckWait = ackWaitDefault,
+): Readonly<Record<string, AdminHandler>> {
   return {
-    "POST /topics/:name": (request) => post(broker, request),
+    "POST /topics/:name": (request) => post(broker, ackWait, request),
     "GET /topics": async () => ({ status: 200, body: { topics: broker.topics() } }),
     "GET /topics/:name": async ({ params }) => show(broker, params["name"] ?? ""),
   };
@@ -18,6 +30,7 @@ export function topicHandlers(broker: MemoryBroker): Readonly<Record<string, Adm
 
 async function post(
   broker: MemoryBroker,
+  { clock, timeoutMs }: AckWait,
   { params, query, headers, body, signal }: AdminRequest,
 ): Promise<AdminAnswer> {
   const topic = params["name"] ?? "";
@@ -31,15 +44,21 @@ async function post(
       body: { error: `no method consumes topic "${topic}", so nothing would acknowledge the message` },
     };
   }
-  const settled = Promise.withResolvers<Settlement>();
+  const settled = Promise.withResolvers<Settlement | undefined>();
   const id = broker.post(topic, message, settled.resolve);
   if (!isAwaited) return { status: 202, body: { id } };
   const gone = () => settled.reject(new MassaError("canceled", "the client has gone"));
+  const cancelTimer = clock.after(timeoutMs, () => settled.resolve(undefined));
   signal.addEventListener("abort", gone, { once: true });
   try {
     const settlement = await settled.promise;
+    if (!settlement) {
+      const error = `not settled within ${timeoutMs} ms (eventing.ackWait); it stays in the topic`;
+      return { status: 504, body: { id, error } };
+    }
     return { status: settlement.outcome === "accepted" ? 200 : 422, body: { id, ...settlement } };
   } finally {
+    cancelTimer();
     signal.removeEventListener("abort", gone);
   }
 }

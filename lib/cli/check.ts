@@ -10,6 +10,9 @@ import { discoveryOptions, discoveryTimeoutMs, userFunctionOptions } from "../se
 import { openUserFunction } from "../user-function/grpc.ts";
 import { nodeHttp2 } from "../wire/http2-node.ts";
 
+/** Until the link has told why it could not reach the function. */
+const graceMs = 500;
+
 /**
  * Asks the user function what it serves, for as long as `userFunction.wait`, and judges the answer as a start would.
  * The lines say what would be served. Throws `unavailable` when the function cannot be asked, `failed` when it is rejected.
@@ -20,7 +23,7 @@ export async function check(config: Config): Promise<readonly string[]> {
   const { address } = userFunction;
   const client = createDiscoveryClient(userFunction, realWorld.clock, discoveryTimeoutMs);
   const discovery = createDiscovery({ client, world: realWorld, log: silentLogger }, discoveryOptions(config, address));
-  const discovered = await discovery.ask(AbortSignal.timeout(config.userFunction.wait)).catch((cause: unknown) => {
+  const discovered = await discovery.ask(AbortSignal.timeout(config.userFunction.wait + graceMs)).catch((cause: unknown) => {
     throw new MassaError("unavailable", discovery.reason ?? `the user function at ${address} did not answer`, {
       cause,
     });

@@ -52,11 +52,18 @@ export class MassaError extends Error {
   readonly code: Code;
   /** The gRPC status number, kept as it was when the failure came over gRPC with a status of its own. */
   readonly grpcStatus: number;
+  /** Whether the callee answered so over gRPC; otherwise it is this side's own finding, such as a bound of ours. */
+  readonly isAnswer: boolean;
 
-  constructor(code: Code, message: string, options?: ErrorOptions & { readonly grpcStatus?: number }) {
+  constructor(
+    code: Code,
+    message: string,
+    options?: ErrorOptions & { readonly grpcStatus?: number; readonly isAnswer?: boolean },
+  ) {
     super(message, options);
     this.code = code;
     this.grpcStatus = options?.grpcStatus ?? statusOf[code].grpc;
+    this.isAnswer = options?.isAnswer ?? false;
   }
 
   /** Brings any caught value into the family, once, at the edge where a foreign library was called. */
@@ -69,6 +76,6 @@ export class MassaError extends Error {
 
   /** A status that another gRPC server answered, its number and text kept. */
   static fromGrpc(status: number, message: string): MassaError {
-    return new MassaError(codeOfGrpc[status] ?? "internal", message, { grpcStatus: status });
+    return new MassaError(codeOfGrpc[status] ?? "internal", message, { grpcStatus: status, isAnswer: true });
   }
 }

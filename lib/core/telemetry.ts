@@ -7,6 +7,7 @@ const counters = {
   massa_eventing_dead_letters_lost_total: ["Dead letters given up for newer ones", ["topic", "group"]],
   massa_eventing_messages_total: ["Messages settled, by what became of them", ["topic", "group", "outcome"]],
   massa_eventing_retries_total: ["Attempts at a message that are to be repeated", ["topic", "group"]],
+  massa_eventing_stalled_total: ["Feeds made anew because they no longer moved", ["topic", "group"]],
   massa_front_refused_total: ["Connections closed because of what the peer sent, by reason", ["reason"]],
   massa_limit_reached_total: ["How often a named limit was reached (docs/limits.md), by limit", ["limit"]],
   massa_mesh_links_lost_total: ["Links to other nodes that were lost", []],

@@ -83,7 +83,7 @@ class PublishedCall implements Call, Caller {
   resume(): void {
     this.#isPausedByCaller = false;
     this.#deliver();
-    if (!this.#isCrowded) this.#call.resume();
+    this.#resumeInner();
   }
 
   reply(payload: AnyValue, metadata: readonly MetadataEntry[]): void {
@@ -110,6 +110,11 @@ class PublishedCall implements Call, Caller {
 
   get #isCrowded(): boolean {
     return this.#pending.length >= parallelMax;
+  }
+
+  /** A caller may have paused again from within what it was just given. */
+  #resumeInner(): void {
+    if (!this.#isCrowded && !this.#isPausedByCaller) this.#call.resume();
   }
 
   #publish(): void {
@@ -143,7 +148,7 @@ class PublishedCall implements Call, Caller {
       this.#started -= 1;
       this.#caller.reply(payload, metadata);
       this.#publish();
-      if (!this.#isCrowded) this.#call.resume();
+      this.#resumeInner();
     }
     if (this.#isOver || this.#pending.length > 0 || !this.#ending) return;
     this.#isOver = true;

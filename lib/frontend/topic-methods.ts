@@ -1,5 +1,5 @@
 import type { CloudEvent } from "../../eventing/cloud-event.ts";
-import { isJson } from "../../eventing/cloud-event.ts";
+import { isJson, textOf } from "../../eventing/cloud-event.ts";
 import { payloadOf } from "../../eventing/event-payload.ts";
 import { MassaError } from "../core/errors.ts";
 import type { Method, ServiceTable } from "../discovery/service-table.ts";
@@ -57,7 +57,7 @@ export function select(event: CloudEvent, { topic, methods }: Consumer, readJson
     const types = methods.map(({ inputType }) => inputType).join(", ");
     throw new MassaError("invalid", `no method takes ${typeUrl} from topic ${topic}; its consumers take ${types}`);
   }
-  const value = readJson(named.inputType, new TextDecoder().decode(event.data));
+  const value = readJson(named.inputType, textOf(event.data));
   return { method: named, payload: { typeUrl: `type.googleapis.com/${named.inputType}`, value } };
 }
 
@@ -66,8 +66,11 @@ function methodOfType(type: string, methods: readonly Method[]): Method | undefi
   return methods.find(({ inputType }) => inputType === type || inputType.endsWith(`.${type}`));
 }
 
-/** What orders the event: its partition key, else the broker's key, else the entity's, else its subject; "" for none. */
+/**
+ * What orders the event (spec/eventing 4.7): its partition key, else the entity's key, so that no two lanes meet at one entity, else
+ * the broker's key, else its subject; "" for none.
+ */
 export function laneOf(event: CloudEvent, brokerKey: string, { method, payload }: Selection): string {
   const entityKey = method.inputType === anyType ? "" : method.key(payload.value);
-  return [event.partitionKey, brokerKey, entityKey, event.subject].find((key) => key !== undefined && key !== "") ?? "";
+  return [event.partitionKey, entityKey, brokerKey, event.subject].find((key) => key !== undefined && key !== "") ?? "";
 }

@@ -33,6 +33,8 @@ export interface TopicsParts {
 export interface Topics extends AsyncDisposable {
   /** Consumers that stay go on; those that vanish are drained; new ones begin. Takes effect soon, never throws. */
   setTable(table: ServiceTable | undefined): void;
+  /** Which consumers get nothing from their broker, and why; for readiness. */
+  readonly reasons: readonly string[];
 }
 
 interface Opened {
@@ -84,7 +86,7 @@ export function openTopics(parts: TopicsParts): Topics {
       subscription: new Subscription({
         ...parts,
         source: { topic, group },
-        plan: (delivery) => plan(parts, delivery, opened.consumer),
+        plan: (delivery) => plan(parts, delivery, () => opened.consumer),
       }),
     };
     return opened;
@@ -100,6 +102,9 @@ export function openTopics(parts: TopicsParts): Topics {
   setTable(parts.table);
   return {
     setTable,
+    get reasons() {
+      return [...open.values()].flatMap(({ subscription }) => subscription.trouble ?? []);
+    },
     async [Symbol.asyncDispose]() {
       await work;
       const all = [...open.values()];
@@ -117,13 +122,26 @@ function destinationsOf(table: ServiceTable | undefined): ReadonlySet<string> {
   return topics;
 }
 
-function plan(parts: TopicsParts, delivery: Delivery, consumer: Consumer): Work {
+function plan(parts: TopicsParts, delivery: Delivery, consumerNow: () => Consumer): Work {
+  let consumer = consumerNow();
   const event = eventOf(delivery, { id: delivery.id, source: consumer.topic });
-  const selection = select(event, consumer, parts.readJson);
+  let selection = select(event, consumer, parts.readJson);
   const metadata = metadataOf(event);
   return {
     lane: laneOf(event, delivery.key, selection),
-    run: (signal) => call(parts, selection, metadata, signal),
+    async run(signal) {
+      if (consumer !== consumerNow()) {
+        // The function came back different since the message was read.
+        try {
+          selection = select(event, consumerNow(), parts.readJson);
+        } catch (reason) {
+          const error = MassaError.from(reason);
+          return { type: error.code === "invalid" ? "permanent" : "failed", error };
+        }
+        consumer = consumerNow();
+      }
+      return call(parts, selection, metadata, signal);
+    },
   };
 }
 
