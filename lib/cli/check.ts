@@ -23,11 +23,13 @@ export async function check(config: Config): Promise<readonly string[]> {
   const { address } = userFunction;
   const client = createDiscoveryClient(userFunction, realWorld.clock, discoveryTimeoutMs);
   const discovery = createDiscovery({ client, world: realWorld, log: silentLogger }, discoveryOptions(config, address));
-  const discovered = await discovery.ask(AbortSignal.timeout(config.userFunction.wait + graceMs)).catch((cause: unknown) => {
-    throw new MassaError("unavailable", discovery.reason ?? `the user function at ${address} did not answer`, {
-      cause,
+  const discovered = await discovery
+    .ask(AbortSignal.timeout(config.userFunction.wait + graceMs))
+    .catch((cause: unknown) => {
+      throw new MassaError("unavailable", discovery.reason ?? `the user function at ${address} did not answer`, {
+        cause,
+      });
     });
-  });
   if (discovered.type === "rejected")
     throw new MassaError("failed", `the user function at ${address} is rejected: ${discovered.message}`);
   return [`the user function at ${address} serves`, ...[...discovered.table.services.values()].flatMap(describe)];
