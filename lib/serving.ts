@@ -60,6 +60,12 @@ export class Serving implements AsyncDisposable {
         this.#rejected = undefined;
         this.#ask();
       },
+      // A function that was refused and started again at once is another one; one that serves goes on.
+      renewed: () => {
+        if (this.#rejected === undefined) return;
+        this.#rejected = undefined;
+        this.#ask();
+      },
       lost: (reason) => {
         this.#isFound = false;
         this.#parts.log.warn({ reason: reason.message }, "the user function is away");

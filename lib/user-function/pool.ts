@@ -149,12 +149,15 @@ export class SessionPool {
   #ready(session: ClientSession): void {
     this.#giveUp = undefined;
     this.#attempts = 0;
+    const isFirst = this.#sessions.length === 0;
     this.#sessions.push(session);
     this.#openedAtMs = this.#parts.world.clock.monotonic();
     if (!this.#reached) {
       this.#reached = true;
       this.#parts.log.info({ address: this.#where, streamsMax: session.streamsMax }, "user function reached");
       for (const listener of [...this.#listeners]) listener.found();
+    } else if (isFirst) {
+      for (const listener of [...this.#listeners]) listener.renewed?.();
     }
     this.#changed();
   }

@@ -45,4 +45,6 @@ export interface UserFunction extends AsyncDisposable {
 export interface FunctionListener {
   lost(reason: MassaError): void;
   found(): void;
+  /** The last session had ended, and the next one stood before the function counted as lost: it may be another one by now. */
+  renewed?(): void;
 }
