@@ -60,9 +60,8 @@ export class Serving implements AsyncDisposable {
         this.#rejected = undefined;
         this.#ask();
       },
-      // A function that was refused and started again at once is another one; one that serves goes on.
+      // A function that came back before it counted as lost may serve something else by now, so that it is asked, too.
       renewed: () => {
-        if (this.#rejected === undefined) return;
         this.#rejected = undefined;
         this.#ask();
       },

@@ -9,7 +9,7 @@ import { MassaError } from "../lib/core/errors.ts";
 
 const defaults = { id: "default-id", source: "default-source" };
 const text = fc.string({ unit: "grapheme", maxLength: 20 });
-const data = fc.uint8Array({ maxLength: 300 });
+const data = fc.uint8Array({ maxLength: 300, size: "max" });
 const protobufType = fc.constantFrom(
   "application/protobuf",
   "application/x-protobuf",

@@ -86,7 +86,7 @@ export class ProxyProcess implements AsyncDisposable {
     );
   }
 
-  /** Runs `die`, which ends the function, and waits until the proxy has missed it: an unnoticed restart is none. */
+  /** Runs `die`, which ends the function, and waits until the proxy has missed it: one that serves and is back sooner is not asked again. */
   async bereaved(die: () => void): Promise<void> {
     const times = () => this.#said.split('"the user function is away"').length;
     const before = times();

@@ -207,6 +207,20 @@ suite("lanes of events", () => {
     assert.throws(() => select(json, consumer, () => assert.fail("read")), { code: "invalid", message: /UTF-8/ });
   });
 
+  test("JSON that names no type has no method among several", () => {
+    const json = eventOf(
+      { headers: [["content-type", "application/json"]], body: Buffer.from("{}") },
+      { id: "1", source: "t" },
+    );
+    const methods = [methodOf("A", "p.In", ""), methodOf("B", "p.Else", "")];
+    const read = () => new Uint8Array();
+    assert.throws(() => select(json, { topic: "in", group: "g", methods }, read), {
+      code: "invalid",
+      message: /p\.Else/,
+    });
+    assert.equal(select(json, { topic: "in", group: "g", methods: methods.slice(0, 1) }, read).method.name, "A");
+  });
+
   test("an event's own content type comes before that of what carries it", () => {
     const read = event([
       ["content-type", "application/x-www-form-urlencoded"],
@@ -268,6 +282,7 @@ test("a message that waits while the function comes back different goes by the n
     ["Old", "New"],
   );
   const [dead] = broker.deadLetters({ topic: "in", group: "s.S" }, 10);
+  assert.equal(dead!.attempts, 1);
   assert.match(dead!.cause, /no method takes type\.googleapis\.com\/p\.Else from topic in/);
   await topics[Symbol.asyncDispose]();
 });

@@ -44,6 +44,33 @@ suite("embedded broker", () => {
     );
   });
 
+  test("of several feeds of a group one is given messages; the next one takes over, in order", async () => {
+    await using broker = memory({});
+    await broker.declare("t", ["g"]);
+    const [first, second]: Delivery[][] = [[], []];
+    const source = { topic: "t", group: "g" };
+    const active = await broker.open(source, listening(first!));
+    for (const text of ["one", "two"]) await broker.publish("t", say(text, "k"));
+    const standby = await broker.open(source, listening(second!));
+    standby.resume();
+    assert.equal(await standby.lag(), 0);
+    assert.equal(await active.lag(), 2);
+    active.resume();
+    await until(() => first!.length === 2, "both");
+    assert.deepEqual(second, []);
+    active.ack(first![0]!);
+    await broker.publish("t", say("three", "k"));
+    await active[Symbol.asyncDispose]();
+    await until(() => second.length === 2, "the rest");
+    assert.deepEqual(
+      second.map(({ body, attempt }) => [String(body), attempt]),
+      [
+        ["two", 2],
+        ["three", 2],
+      ],
+    );
+  });
+
   test("a message is settled when every group is done, as a dead letter if it was one anywhere", async () => {
     await using broker = memory({});
     await broker.declare("t", ["a", "b"]);

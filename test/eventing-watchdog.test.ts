@@ -136,6 +136,21 @@ suite("watchdog", () => {
     }
   });
 
+  test("what an earlier feed says of its lag is nothing to the one that came after", async () => {
+    const { subscription, listeners, script, pass, stalls } = await subscribe();
+    const answer = Promise.withResolvers<number>();
+    script.lag = () => answer.promise;
+    await pass(stallMs + 100);
+    listeners[0]!.closed(new MassaError("unavailable", "cut"));
+    script.lag = async () => 0;
+    await pass(4_000);
+    assert.equal(listeners.length, 2);
+    answer.resolve(7);
+    await pass(3 * stallMs);
+    assert.deepEqual([stalls(), listeners.length, subscription.trouble], [0, 2, undefined]);
+    await subscription[Symbol.asyncDispose]();
+  });
+
   test("a broker that never opens the feed is asked again, and a feed that comes too late is closed", async () => {
     const { script, subscription, listeners, calls, pass } = await subscribe();
     const opening = Promise.withResolvers<undefined>();
