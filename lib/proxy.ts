@@ -1,4 +1,4 @@
-import { createMemoryBroker, type MemoryBroker } from "../eventing/memory.ts";
+import { createMemoryBroker } from "../eventing/memory.ts";
 import { createPublisher } from "../eventing/publisher.ts";
 import { type AdminServer, openAdmin } from "./admin/server.ts";
 import { topicHandlers } from "./admin/topics.ts";
@@ -100,7 +100,7 @@ async function open(scope: Scope, config: Config, log: Logger, world: World): Pr
   const broker = scope.use(
     createMemoryBroker({ log: room("eventing"), telemetry, options: settings.memoryOptions(config) }),
   );
-  addTopicRoutes(admin, broker);
+  addTopicRoutes(admin, topicHandlers(broker, { clock: world.clock, timeoutMs: config.eventing.ackWait }));
   const publisher = createPublisher({ driver: broker, world, telemetry, options: settings.publisherOptions(config) });
   let served: { readonly table: ServiceTable; readonly json: DynamicJson } | undefined;
   const outlet = createOutlet({ router, publisher, tableOf: () => served?.table, world });
@@ -154,8 +154,8 @@ async function open(scope: Scope, config: Config, log: Logger, world: World): Pr
   };
 }
 
-function addTopicRoutes(admin: AdminServer, broker: MemoryBroker): void {
-  for (const [route, handler] of Object.entries(topicHandlers(broker))) {
+function addTopicRoutes(admin: AdminServer, handlers: ReturnType<typeof topicHandlers>): void {
+  for (const [route, handler] of Object.entries(handlers)) {
     const [method, pattern] = route.split(" ") as [string, string];
     admin.route(method, pattern, handler, "guarded");
   }

@@ -12,6 +12,8 @@ import type { UserFunction } from "./user-function/user-function.ts";
 /** The consumers of topics, as far as this room steers them. */
 export interface Topics extends AsyncDisposable {
   setTable(table: ServiceTable): void;
+  /** Which of them get nothing from their broker, and why. */
+  readonly reasons: readonly string[];
 }
 
 export interface ServingParts {
@@ -82,7 +84,7 @@ export class Serving implements AsyncDisposable {
     if (!this.#isFound) return [discovering() ?? `the user function at ${userFunction.address} is away`];
     if (this.#isAsking) return [discovering() ?? `asking the user function at ${userFunction.address} what it serves`];
     if (replication.notReady !== undefined) return [replication.notReady];
-    return this.#front ? [] : ["the front port is not open yet"];
+    return this.#front ? (this.#topics?.reasons ?? []) : ["the front port is not open yet"];
   }
 
   get frontPort(): number | undefined {

@@ -161,6 +161,7 @@ export function topicsOptions({ eventing, drain }: Config): TopicsOptions {
     backoffMinMs: eventing.backoffMin,
     backoffMaxMs: eventing.backoffMax,
     timeoutMs: eventing.timeout,
+    stallMs: eventing.stallAfter,
     drainMs: drain.timeout,
   };
 }

@@ -274,6 +274,13 @@ export const configSchema = z.strictObject({
     ),
     backoffMin: setting(duration(), "100ms", "Wait before the second attempt at a message"),
     backoffMax: setting(duration(), "10s", "Longest wait between attempts at a message"),
+    stallAfter: setting(
+      duration(),
+      "10s",
+      "How long a topic may bring nothing although the broker has something",
+      "after twice that its feed is made anew",
+    ),
+    ackWait: setting(duration(), "30s", "How long `POST /topics/…?wait=ack` waits for the outcome", "it answers 504"),
     memory: z.strictObject({
       topics: setting(count(), "1000", "Topics of the embedded broker", "a message for another one is refused"),
       topicMessages: setting(
