@@ -295,3 +295,14 @@ suite("peer link", () => {
     assert.deepEqual({ ...rest, failure }, whole);
   });
 });
+
+test("a failure is told as it was: code, status, text, and whether the function answered so itself", () => {
+  for (const failure of [MassaError.fromGrpc(14, "not now"), new MassaError("unavailable", "there is no link")]) {
+    const bytes = encodeFrame({ kind: 1, request: 1, failure });
+    const { failure: told } = decodeFrame(bytes.subarray(1));
+    assert.deepEqual(
+      [told?.code, told?.grpcStatus, told?.message, told?.isAnswer],
+      [failure.code, failure.grpcStatus, failure.message, failure.isAnswer],
+    );
+  }
+});

@@ -136,14 +136,15 @@ function decodeHead(bytes: Uint8Array): RequestHead {
 
 function encodeFailure(failure: MassaError): Uint8Array {
   const message = failure.message.length > 8_192 ? `${failure.message.slice(0, 8_192)}…` : failure.message;
-  return new BinaryWriter()
+  const writer = new BinaryWriter()
     .uint32(10)
     .string(failure.code)
     .uint32(16)
     .uint32(failure.grpcStatus)
     .uint32(26)
-    .string(message)
-    .finish();
+    .string(message);
+  if (failure.isAnswer) writer.uint32(32).bool(true);
+  return writer.finish();
 }
 
 function decodeFailure(bytes: Uint8Array): MassaError {
@@ -151,15 +152,17 @@ function decodeFailure(bytes: Uint8Array): MassaError {
   let code = "";
   let grpcStatus = 13;
   let message = "";
+  let isAnswer = false;
   while (reader.pos < reader.len) {
     const [field, wireType] = reader.tag();
     if (field === 1) code = reader.string();
+    else if (field === 4) isAnswer = reader.bool();
     else if (field === 2) grpcStatus = reader.uint32();
     else if (field === 3) message = reader.string();
     else reader.skip(wireType, field);
   }
   const known = Object.hasOwn(statusOf, code) ? (code as Code) : MassaError.fromGrpc(grpcStatus, message).code;
-  return new MassaError(known, message, { grpcStatus });
+  return new MassaError(known, message, { grpcStatus, isAnswer });
 }
 
 /** Wraps a gossip message so that every receiver knows it by (origin, number). */
