@@ -194,6 +194,24 @@ suite("massa call", () => {
     );
   });
 
+  test("an address without a port or a header without a name is misused, before anything is tried", async () => {
+    for (const argv of [
+      ["localhost", unary],
+      ["localhost:1", unary, "-H", "no header"],
+    ]) {
+      const { code, complaints } = await massa(["call", ...argv]);
+      assert.equal(code, exitCodes.misused, complaints.join());
+      assert.match(complaints.join(), /localhost names no port|"no header" is no header/);
+    }
+  });
+
+  test("a method that takes one message refuses a second line", async () => {
+    await using server = await openReflectedServer({ versions: ["v1"] });
+    const { code, complaints } = await massa(["call", server.address, unary, "-"], { input: "{}\n{}\n" });
+    assert.equal(code, exitCodes.failed);
+    assert.match(complaints.join(), /^INVALID_ARGUMENT: ProcessUnary takes one message/);
+  });
+
   test("a server without reflection, without a file or without anybody is told as what it is", async () => {
     await using mute = await openReflectedServer({ versions: [] });
     const { code, complaints } = await massa(["call", mute.address, unary]);

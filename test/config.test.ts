@@ -54,6 +54,7 @@ test("every setting can be set by its variable, and by a flag", () => {
     "10",
     "1024",
     "5s",
+    "1500ms",
     "1MiB",
     "some text",
     "true",
@@ -235,4 +236,16 @@ test("a secret after a flag that is misspelt, or after another value, is not rep
       ({ message }: Error) => message !== "" && !message.includes("a-secret-of-mine"),
     );
   }
+});
+
+test("settings that contradict each other are refused by both names", () => {
+  assert.deepEqual(problems({ args: ["--userFunction.backoffMin", "5s", "--mesh.silentAfter=100ms"] }), [
+    "userFunction.backoffMin of 5s is over userFunction.backoffMax of 2s; lower the one or raise the other",
+    "mesh.heartbeat of 500ms is over mesh.silentAfter of 100ms; lower the one or raise the other",
+  ]);
+  assert.deepEqual(problems({ env: { MASSA_PORT: "9090" } }), [
+    "frontend.port and admin.port are both 9090; give one of them another port",
+  ]);
+  const free = { MASSA_PORT: "0", MASSA_MESH_PORT: "0", MASSA_ADMIN_PORT: "0" };
+  assert.equal(parse({ env: free }).config.admin.port, 0);
 });

@@ -8,8 +8,7 @@ import { openReflection } from "./reflection.ts";
 import type { Surroundings } from "./surroundings.ts";
 
 export interface CallOptions {
-  /** `name: value` each; values of names that end in `-bin` are base64. */
-  readonly headers: readonly string[];
+  readonly metadata: Metadata;
   /** Until the call must be over; undefined: never. */
   readonly timeoutMs: number | undefined;
 }
@@ -29,7 +28,6 @@ export async function call(
   messages: readonly string[],
   options: CallOptions,
 ): Promise<void> {
-  const metadata = metadataOf(options.headers);
   const client = new Client(address, credentials.createInsecure(), {
     "grpc.max_receive_message_length": messageBytesMax,
     "grpc.max_send_message_length": messageBytesMax,
@@ -39,7 +37,7 @@ export async function call(
     if (target?.includes("/")) {
       const found = await findTarget(reflection, target);
       reflection.close();
-      await exchange(surroundings, client, found, messages, metadata, options.timeoutMs);
+      await exchange(surroundings, client, found, messages, options);
     } else {
       for (const line of await listMethods(reflection, target)) await surroundings.print(line);
       reflection.close();
@@ -61,8 +59,7 @@ async function exchange(
   client: Client,
   { method, registry }: CallTarget,
   messages: readonly string[],
-  metadata: Metadata,
-  timeoutMs: number | undefined,
+  { metadata, timeoutMs }: CallOptions,
 ): Promise<void> {
   const piped = messages.length === 1 && messages[0] === "-";
   if (!streamsIn(method) && messages.length > 1)
@@ -78,10 +75,12 @@ async function exchange(
   );
   let refusal: unknown;
   const parse = (text: string) => fromJson(method.input, jsonOf(text), { registry });
-  const sending = send(stream, texts, parse).catch((failure: unknown) => {
-    refusal = failure;
-    stream.cancel();
-  });
+  const sending = send(stream, streamsIn(method) ? texts : single(texts, method.name), parse).catch(
+    (failure: unknown) => {
+      refusal = failure;
+      stream.cancel();
+    },
+  );
   try {
     for await (const message of stream as AsyncIterable<Message>) {
       await print(JSON.stringify(toJson(method.output, message, { registry, alwaysEmitImplicit: true })));
@@ -108,6 +107,16 @@ async function send(
   stream.end();
 }
 
+async function* single(texts: Iterable<string> | AsyncIterable<string>, method: string): AsyncGenerator<string> {
+  let first: string | undefined;
+  for await (const text of texts) {
+    if (first !== undefined)
+      throw new MassaError("invalid", `${method} takes one message, and standard input has more than one line`);
+    first = text;
+  }
+  yield first ?? "{}";
+}
+
 async function* lines(chunks: AsyncIterable<Buffer | string>): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   let rest = "";
@@ -130,7 +139,14 @@ function jsonOf(text: string): JsonValue {
   }
 }
 
-function metadataOf(headers: readonly string[]): Metadata {
+/** Throws `invalid` for an address that a client would complete with a port of its own. */
+export function checkAddress(address: string): void {
+  if (/:\d+$|^unix:/.test(address)) return;
+  throw new MassaError("invalid", `${address} names no port; write it as ${address}:9001`);
+}
+
+/** From `name: value` each; values of names that end in `-bin` are base64. Throws `invalid` for what is no header. */
+export function metadataOf(headers: readonly string[]): Metadata {
   const metadata = new Metadata();
   for (const header of headers) {
     const colon = header.indexOf(":");

@@ -107,13 +107,12 @@ function programOf(
     .option("--plaintext", "without TLS, as always")
     .action(async (address: string, method: string | undefined, messages: string[], flags: CallFlags) => {
       // grpc-js is for this command alone: a proxy starts sooner without it.
-      const { call, spell } = await import("./call.ts");
+      const { call, checkAddress, metadataOf, spell } = await import("./call.ts");
+      checkAddress(address);
+      const metadata = metadataOf(flags.header);
       const timeoutMs = flags.timeout === undefined ? undefined : timeoutOf(flags.timeout);
       try {
-        await call(surroundings, address, method, messages, {
-          headers: flags.header,
-          timeoutMs,
-        });
+        await call(surroundings, address, method, messages, { metadata, timeoutMs });
       } catch (failure) {
         const error = MassaError.from(failure);
         surroundings.complain(spell(error));

@@ -1,5 +1,6 @@
 import { parse as parseYaml } from "yaml";
 import { z } from "zod";
+import { contradictions } from "./config-rules.ts";
 import { configSchema, settingInfos, type SettingInfo } from "./config-schema.ts";
 import { aliases, readEnvironment, suggestion, variableOf, type Found, type Source } from "./config-environment.ts";
 import { MassaError } from "./errors.ts";
@@ -68,6 +69,8 @@ export function parseConfig({ file, env, args, machine }: ConfigSources): Parsed
     "node.name": node.name,
     ...Object.fromEntries([...found].map(([key, { value }]) => [key, value])),
   };
+  const contradicting = contradictions({ ...config, node }, written);
+  if (contradicting.length > 0) throw new MassaError("invalid", contradicting.join("\n"));
   return { config: { ...config, node }, origins, written, notes: sources.flatMap((source) => source.notes) };
 }
 

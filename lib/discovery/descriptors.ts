@@ -33,7 +33,7 @@ const shownMax = 20;
 /**
  * Makes a usable set of a serialized FileDescriptorSet, whatever stands in it (spec/protocol 1.5.1, rows 2 to 4): repeats are
  * merged, imports resolved by name, well-known files that are missing taken from built-in copies. Bytes that do not parse are
- * a crash, a set that contradicts itself is rejected.
+ * a crash; a set that contradicts itself, or is too large to be decoded in safety, is rejected.
  */
 export function readDescriptors(bytes: Uint8Array): Files | Refused {
   let sent: readonly FileDescriptorProto[];
@@ -41,7 +41,9 @@ export function readDescriptors(bytes: Uint8Array): Files | Refused {
     checkDescriptorSize(bytes);
     sent = fromBinary(FileDescriptorSetSchema, bytes).file;
   } catch (failure) {
-    return { type: "crash", message: `The descriptor set does not parse: ${MassaError.from(failure).message}` };
+    const { code, message } = MassaError.from(failure);
+    if (code === "exhausted") return { type: "rejected", message };
+    return { type: "crash", message: `The descriptor set does not parse: ${message}` };
   }
   try {
     const files = inOrder(merged(sent));
