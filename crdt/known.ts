@@ -8,14 +8,14 @@ import { Overlay } from "./tree.ts";
  * told here, in order, right after it.
  */
 export class Known extends Overlay {
-  readonly #went = new Map<string, Entry>();
+  #went: Map<string, Entry> | undefined;
 
   /** A change from elsewhere reached the table and is withheld from the function. */
   note(applied: Applied): void {
     for (const entry of applied.lost) {
       if (!this.hidden.remove(entry)) {
         this.shown.add(entry);
-        this.#went.set(dotKey(entry.dot), entry);
+        (this.#went ??= new Map()).set(dotKey(entry.dot), entry);
       }
     }
     for (const entry of applied.gained) this.hidden.add(entry);
@@ -23,6 +23,7 @@ export class Known extends Overlay {
 
   /** A change made here reached the table: one by the function, or a fold of this replica's own amounts. */
   own(change: Pick<Change, "drops" | "adds">): void {
+    if (this.#went === undefined) return;
     for (const dot of change.drops) {
       const entry = this.#went.get(dotKey(dot));
       if (entry === undefined) continue;
@@ -33,8 +34,7 @@ export class Known extends Overlay {
 
   /** The function was told of everything. */
   caughtUp(): void {
-    this.hidden.clear();
-    this.shown.clear();
-    this.#went.clear();
+    this.clear();
+    this.#went = undefined;
   }
 }

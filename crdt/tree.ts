@@ -50,12 +50,6 @@ export class Tree implements Reading {
     return true;
   }
 
-  clear(): void {
-    this.#root.here = none;
-    this.#root.below = undefined;
-    this.#root.count = 0;
-  }
-
   here(path: Path): readonly Entry[] {
     return this.#find(path)?.here ?? none;
   }
@@ -104,14 +98,33 @@ export class Tree implements Reading {
   }
 }
 
+function countIn(tree: Tree | undefined, path: Path): number {
+  return tree === undefined ? 0 : tree.count(path);
+}
+
 /** One reading with some entries hidden and others shown beside it. */
 export class Overlay implements Reading {
   readonly base: Reading;
-  readonly hidden: Tree = new Tree();
-  readonly shown: Tree = new Tree();
+  /** Made when they are first written to: most overlays, one for each active entity, stay empty. */
+  #hidden: Tree | undefined;
+  #shown: Tree | undefined;
 
   constructor(base: Reading) {
     this.base = base;
+  }
+
+  get hidden(): Tree {
+    return (this.#hidden ??= new Tree());
+  }
+
+  get shown(): Tree {
+    return (this.#shown ??= new Tree());
+  }
+
+  /** Nothing is hidden or shown any more. */
+  clear(): void {
+    this.#hidden = undefined;
+    this.#shown = undefined;
   }
 
   here(path: Path): Iterable<Entry> {
@@ -132,11 +145,11 @@ export class Overlay implements Reading {
   }
 
   count(path: Path): number {
-    return this.base.count(path) - this.hidden.count(path) + this.shown.count(path);
+    return this.base.count(path) - countIn(this.#hidden, path) + countIn(this.#shown, path);
   }
 
   #untouched(path: Path): boolean {
-    return this.hidden.count(path) === 0 && this.shown.count(path) === 0;
+    return countIn(this.#hidden, path) === 0 && countIn(this.#shown, path) === 0;
   }
 
   *#mixed(path: Path, where: "here" | "under"): Generator<Entry> {

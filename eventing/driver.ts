@@ -11,7 +11,7 @@ export interface Message {
   readonly body: Uint8Array;
 }
 
-/** A topic as one group of consumers sees it: each group gets every message once, whoever of its members takes it. */
+/** A topic (or an event log) as one group of consumers sees it: each group gets every message once, whoever of its members takes it. */
 export interface Source {
   readonly topic: string;
   readonly group: string;
@@ -62,7 +62,10 @@ export interface Feed extends AsyncDisposable {
   ack(delivery: Delivery): void;
   /** It comes again, to this feed or another one, `attempts` counted for it (0: it was not the message's fault). */
   release(delivery: Delivery, attempts: number): void;
-  /** Keeps it as a dead letter of the source, with its headers and position, then acknowledges it. Rejects if it could not. */
+  /**
+   * Keeps it as a dead letter of the source, with its headers and position, then acknowledges it. Rejects if it could not. A source
+   * that keeps its messages anyway only acknowledges it.
+   */
   bury(delivery: Delivery, grave: Grave): Promise<void>;
   /** Prolongs the lease; does nothing where there is none. */
   extend(delivery: Delivery): void;
@@ -77,22 +80,44 @@ export interface Feed extends AsyncDisposable {
 }
 
 /**
- * A broker. Drivers are thin: lanes, attempts, back-off and dead-letter rules are the subscription's, CloudEvents are plain headers
- * here (`ce-<attribute>` and `content-type`, whatever the broker's own binding calls them).
+ * Where messages come from: the half of a broker that subscriptions need.
  *
  * - `declare` makes the topic and its groups if the broker lets us, and does nothing for what exists. From then on every group named
  *   gets every message published.
+ * - `open` makes a feed of a source, paused: `resume` starts it. A topic that does not exist rejects with `not-found`.
+ */
+export interface Inlet {
+  readonly name: string;
+  /** What a source is called where it is no topic. */
+  readonly noun?: string;
+  readonly features: Features;
+  declare(topic: string, groups: readonly string[]): Promise<void>;
+  open(source: Source, listener: FeedListener): Promise<Feed>;
+}
+
+/**
+ * A broker. Drivers are thin: lanes, attempts, back-off and dead-letter rules are the subscription's, CloudEvents are plain headers
+ * here (`ce-<attribute>` and `content-type`, whatever the broker's own binding calls them).
+ *
  * - `publish` resolves when the broker has confirmed the message, and gives its id. Messages of one key published one after
  *   another, without waiting, keep their order.
- * - `open` makes a feed of a source, paused: `resume` starts it. A topic that does not exist rejects with `not-found`.
  * - A full topic or broker rejects with `exhausted`, one that cannot be reached with `unavailable`.
  * - `classify` says whether an error of this driver may pass by itself.
  */
-export interface Driver extends AsyncDisposable {
-  readonly name: string;
-  readonly features: Features;
-  declare(topic: string, groups: readonly string[]): Promise<void>;
+export interface Driver extends Inlet, AsyncDisposable {
   publish(topic: string, message: Message): Promise<string>;
-  open(source: Source, listener: FeedListener): Promise<Feed>;
   classify(error: unknown): "passing" | "lasting";
+}
+
+/** The source in a sentence, such as `topic orders` or `event log carts`. */
+export function spoken({ noun = "topic" }: Pick<Inlet, "noun">, { topic }: Source): string {
+  return `${noun} ${topic}`;
+}
+
+/** What metrics of a source are labelled with; event logs are told from topics of the same name. */
+export function labelsOf(
+  inlet: Pick<Inlet, "noun">,
+  source: Source,
+): { readonly topic: string; readonly group: string } {
+  return { topic: inlet.noun === undefined ? source.topic : spoken(inlet, source), group: source.group };
 }

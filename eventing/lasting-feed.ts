@@ -2,12 +2,12 @@ import { MassaError } from "../lib/core/errors.ts";
 import type { Logger } from "../lib/core/log.ts";
 import type { Telemetry } from "../lib/core/telemetry.ts";
 import type { Cancel, World } from "../lib/core/world.ts";
-import type { Delivery, Driver, Feed, FeedListener, Source } from "./driver.ts";
-import { backoffMs } from "./verdict.ts";
+import { type Delivery, type Feed, type FeedListener, type Inlet, labelsOf, type Source, spoken } from "./driver.ts";
+import { restartMs } from "./verdict.ts";
 import { Watchdog } from "./watchdog.ts";
 
 interface LastingFeedParts {
-  readonly driver: Driver;
+  readonly driver: Inlet;
   readonly source: Source;
   readonly world: World;
   readonly log: Logger;
@@ -19,9 +19,6 @@ interface LastingFeedParts {
   /** What its feed had handed out and was not settled comes again with the next one. */
   readonly lost: () => void;
 }
-
-const reopenMinMs = 3_000;
-const reopenMaxMs = 30_000;
 
 /**
  * The feed of a source for as long as it is wanted: one that is lost, no longer moves or does not open is replaced after 3 to 30 s,
@@ -86,7 +83,7 @@ export class LastingFeed {
     const { driver, source, log, world, stallMs } = this.#parts;
     const turn = ++this.#turn;
     const isCurrent = () => turn === this.#turn;
-    this.#trouble = `topic ${source.topic} is not open yet for group ${source.group}`;
+    this.#trouble = `${spoken(driver, source)} is not open yet for group ${source.group}`;
     this.#timer = world.clock.after(stallMs * 2, () => {
       this.#lost(new MassaError("unavailable", `the broker has not opened it within ${stallMs * 2} ms`));
     });
@@ -128,7 +125,7 @@ export class LastingFeed {
   }
 
   #lost(error: MassaError): void {
-    const { source, log, world, lost } = this.#parts;
+    const { driver, source, log, world, lost } = this.#parts;
     this.#turn += 1;
     this.#timer?.();
     this.#watchdog.stop();
@@ -137,18 +134,17 @@ export class LastingFeed {
     lost();
     if (this.#isEnding) return;
     this.#failures += 1;
-    this.#trouble = `topic ${source.topic} brings group ${source.group} nothing: ${error.message}`;
-    const ms = backoffMs(this.#failures, reopenMinMs, reopenMaxMs);
-    const delayMs = ms + world.random.int(Math.ceil(ms / 5));
+    this.#trouble = `${spoken(driver, source)} brings group ${source.group} nothing: ${error.message}`;
+    const delayMs = restartMs(this.#failures, world.random);
     log.warn({ ...source, err: error, delayMs }, "subscription lost, opened again later");
     this.#timer = world.clock.after(delayMs, () => this.#open());
   }
 
   /** The feed is given up, and its end is not waited for. */
   #stalled(error: MassaError): void {
-    const { log, source, telemetry } = this.#parts;
+    const { driver, log, source, telemetry } = this.#parts;
     const feed = this.#feed;
-    telemetry.count("massa_eventing_stalled_total", { topic: source.topic, group: source.group });
+    telemetry.count("massa_eventing_stalled_total", labelsOf(driver, source));
     this.#lost(error);
     feed?.[Symbol.asyncDispose]().then(undefined, (reason: unknown) => {
       log.debug({ ...source, err: MassaError.from(reason, "unavailable") }, "stalled feed did not close");

@@ -32,7 +32,7 @@ export interface TopicView {
 
 /**
  * The embedded broker: topics of this one process, gone with it. A message is held until every group of its topic has settled it; a
- * topic without groups keeps its messages for the first to come.
+ * topic without groups keeps the newest for the first to come.
  */
 export interface MemoryBroker extends Driver {
   /** Publishes at once; throws `not-found` or `exhausted`. `settled` is called when every group is done with it. */
@@ -50,6 +50,8 @@ interface Topic {
   readonly groups: Map<string, MemoryGroup>;
   bytes: number;
   next: number;
+  /** Whether it has given up a message that no group consumed, which is said once. */
+  hasLost: boolean;
 }
 
 export function createMemoryBroker({ log, telemetry, options }: MemoryParts): MemoryBroker {
@@ -72,6 +74,22 @@ export function createMemoryBroker({ log, telemetry, options }: MemoryParts): Me
       "exhausted",
       `topic "${topic.name}" is full: ${limit} is ${value}; ${behind || "no group consumes it"}; try again later or raise it`,
     );
+  };
+
+  /** Nobody consumes the topic: its newest messages are kept for the first group, so that publishing never stops. */
+  const makeRoom = (topic: Topic, bytes: number) => {
+    if (bytes > options.topicBytesMax) return;
+    for (const message of topic.messages.values()) {
+      const fits = topic.bytes + bytes <= options.topicBytesMax;
+      if (fits && topic.messages.size < options.topicMessagesMax) return;
+      topic.messages.delete(message.position);
+      topic.bytes -= message.bytes;
+      telemetry.count("massa_eventing_unconsumed_lost_total", { topic: topic.name });
+      if (!topic.hasLost)
+        log.warn({ topic: topic.name }, "no group consumes this topic: its oldest messages are given up");
+      topic.hasLost = true;
+      message.settled?.({ outcome: "dead-letter", cause: "no group consumed it, and newer messages took its place" });
+    }
   };
 
   const groupOf = (topic: Topic, name: string): MemoryGroup => {
@@ -110,6 +128,7 @@ export function createMemoryBroker({ log, telemetry, options }: MemoryParts): Me
     if (isClosed) throw new MassaError("unavailable", "the embedded broker is closed");
     const topic = known(name);
     const bytes = sizeOf(key, headers, body);
+    if (topic.groups.size === 0) makeRoom(topic, bytes);
     if (topic.messages.size >= options.topicMessagesMax) {
       refuseFull(topic, "eventing.memory.topicMessages", options.topicMessagesMax);
     }
@@ -138,7 +157,7 @@ export function createMemoryBroker({ log, telemetry, options }: MemoryParts): Me
           const text = `topic "${name}" would be one more than eventing.memory.topics of ${options.topicsMax}`;
           throw new MassaError("exhausted", text);
         }
-        topic = { name, messages: new Map(), groups: new Map(), bytes: 0, next: 0 };
+        topic = { name, messages: new Map(), groups: new Map(), bytes: 0, next: 0, hasLost: false };
         topics.set(name, topic);
       }
       for (const group of groups) groupOf(topic, group);

@@ -2,10 +2,10 @@ import { type Code, MassaError } from "../lib/core/errors.ts";
 import type { Logger } from "../lib/core/log.ts";
 import type { Telemetry } from "../lib/core/telemetry.ts";
 import type { Cancel, World } from "../lib/core/world.ts";
-import type { Delivery, Driver, Feed, Source } from "./driver.ts";
+import { type Delivery, type Feed, type Inlet, labelsOf, type Source } from "./driver.ts";
 import { Lanes } from "./lanes.ts";
 import { LastingFeed } from "./lasting-feed.ts";
-import { backoffMs, judge, type Outcome } from "./verdict.ts";
+import { backoffMs, type Judge, judge, type Outcome, restartMs } from "./verdict.ts";
 
 /** What is to be done with one message. */
 export interface Work {
@@ -33,8 +33,10 @@ export interface SubscriptionOptions {
 }
 
 export interface SubscriptionParts {
-  readonly driver: Driver;
+  readonly driver: Inlet;
   readonly source: Source;
+  /** What becomes of a message by how its work ended; absent: as for topics, with dead letters. */
+  readonly judge?: Judge;
   /** Called when a delivery arrives; what it throws is permanent if the code says so, else it is called again later. */
   readonly plan: (delivery: Delivery) => Work;
   readonly world: World;
@@ -86,7 +88,7 @@ export class Subscription implements AsyncDisposable {
 
   constructor(parts: SubscriptionParts) {
     this.#parts = parts;
-    this.#labels = { topic: parts.source.topic, group: parts.source.group };
+    this.#labels = labelsOf(parts.driver, parts.source);
     this.#feed = new LastingFeed({
       ...parts,
       stallMs: parts.options.stallMs ?? stallDefaultMs,
@@ -178,7 +180,7 @@ export class Subscription implements AsyncDisposable {
   #ended(entry: Entry, outcome: Outcome): void {
     if (this.#abort.signal.aborted) return;
     const { attemptsMax } = this.#parts.options;
-    const verdict = judge(outcome, entry.attempt, attemptsMax);
+    const verdict = (this.#parts.judge ?? judge)(outcome, entry.attempt, attemptsMax);
     if (verdict.type !== "held") this.#downs = 0;
     if (entry.isLost) return this.#next(entry);
     switch (verdict.type) {
@@ -192,9 +194,25 @@ export class Subscription implements AsyncDisposable {
       case "held":
         if (verdict.isDown) this.#down();
         return this.#park(entry, outcome);
+      case "restart":
+        return this.#park(entry, outcome, restartMs(entry.misses + 1, this.#parts.world.random));
+      case "given-up":
+        this.#giveUp(entry, outcome, verdict.cause);
+        return this.#next(entry);
       case "dead-letter":
         return this.#bury(entry, verdict.cause);
     }
+  }
+
+  #giveUp({ feed, delivery, attempt }: Entry, { type }: Outcome, cause: string): void {
+    const { log, source } = this.#parts;
+    feed.ack(delivery);
+    this.#count(type === "permanent" ? "unreadable" : "failed");
+    const { position, key } = delivery;
+    const fields = { ...source, position, key, attempts: attempt, cause };
+    // Of what nobody can read whoever plans it speaks, once.
+    if (type === "permanent") log.debug(fields, "message given up");
+    else log.warn(fields, "message was answered with a failure, and is given up");
   }
 
   #bury(entry: Entry, cause: string): void {
@@ -221,16 +239,17 @@ export class Subscription implements AsyncDisposable {
   }
 
   /** The lane waits with its first message; others go on. */
-  #park(entry: Entry, outcome: Outcome): void {
+  #park(entry: Entry, outcome: Outcome, restartAfterMs?: number): void {
     const { world, options, telemetry, log, source } = this.#parts;
     entry.misses += 1;
     entry.state = "parked";
-    const delayMs = backoffMs(entry.misses, options.backoffMinMs, options.backoffMaxMs);
+    const delayMs = restartAfterMs ?? backoffMs(entry.misses, options.backoffMinMs, options.backoffMaxMs);
     telemetry.count("massa_eventing_retries_total", this.#labels);
     if (outcome.type === "failed") {
       const { position } = entry.delivery;
       const fields = { ...source, position, attempt: entry.attempt, delayMs, err: outcome.error };
-      if (entry.misses % missesQuiet === 0) log.warn({ ...fields, misses: entry.misses }, "message is held up");
+      if (restartAfterMs !== undefined || entry.misses % missesQuiet === 0)
+        log.warn({ ...fields, misses: entry.misses }, "message is held up");
       else log.debug(fields, "message comes again");
     }
     entry.unpark = world.clock.after(delayMs, () => {

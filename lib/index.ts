@@ -2,7 +2,7 @@
  * `massa`: a proxy started from code.
  *
  * ```ts
- * import { openProxy, parseConfig } from "massa";
+ * import { createLogger, openProxy, parseConfig } from "massa";
  *
  * const { config } = parseConfig({ env: { USER_FUNCTION_PORT: "8080" }, args: [], machine: { hostName: "here", processId: 1 } });
  * await using proxy = await openProxy({ config, log: createLogger("info", {}) });

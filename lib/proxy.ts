@@ -1,3 +1,4 @@
+import { createEventLog } from "../eventing/event-log.ts";
 import { createMemoryBroker } from "../eventing/memory.ts";
 import { createPublisher } from "../eventing/publisher.ts";
 import { type AdminServer, openAdmin } from "./admin/server.ts";
@@ -12,7 +13,8 @@ import { createDiscoveryClient } from "./discovery/client.ts";
 import type { ServiceTable } from "./discovery/service-table.ts";
 import { createDiscovery } from "./discovery/discovery.ts";
 import { createActionHandler } from "./entities/action.ts";
-import { createCrdtHost } from "./entities/crdt-host.ts";
+import { together } from "./frontend/consumers.ts";
+import { openEventLogs } from "./frontend/event-logs.ts";
 import { openFront } from "./frontend/front.ts";
 import { createOutlet } from "./frontend/outlet.ts";
 import { openTopics } from "./frontend/topics.ts";
@@ -24,6 +26,9 @@ import { createRouter, type SwitchingRouter } from "./routing/router.ts";
 import { createReporter } from "./reports.ts";
 import { Serving } from "./serving.ts";
 import * as settings from "./settings.ts";
+import { createSharing } from "./sharing.ts";
+import { openStateful } from "./stateful.ts";
+import { openStore } from "./store/open.ts";
 import { openUserFunction } from "./user-function/grpc.ts";
 import { createDynamicJson, type DynamicJson } from "./wire/dynamic-json.ts";
 import { nodeHttp2 } from "./wire/http2-node.ts";
@@ -85,9 +90,15 @@ async function open(scope: Scope, config: Config, log: Logger, world: World): Pr
   const replication = scope.use(createReplication({ ...inMesh, options: settings.replicationOptions(config) }));
   const others = createRemoteCommands(mesh, clock, ({ hello }) => replication.isInTouch(hello.replica));
 
+  const store = scope.use(await openStore(settings.storeOptions(config), { log: room("store"), telemetry }));
   const entities = { userFunction, replication, world, log: room("entities"), telemetry, reportError };
-  const crdtHost = scope.use(createCrdtHost({ ...entities, options: settings.entityOptions(config) }));
-  const handlers = { action: createActionHandler(userFunction, reportError), crdt: crdtHost };
+  const host = openStateful(scope, { ...entities, config, store });
+  const handlers = {
+    action: createActionHandler(userFunction, reportError),
+    crdt: host,
+    value: host,
+    "event-sourced": host,
+  };
   const limits = { hopsMax: config.routing.hops, effectsMax: config.routing.effects };
   const router = createRouter({ handlers, others, reportError, log: room("routing"), telemetry, options: limits });
   await mesh.start(listenerOf(replication, others, router));
@@ -108,7 +119,13 @@ async function open(scope: Scope, config: Config, log: Logger, world: World): Pr
     if (!served) throw new MassaError("unavailable", "no services yet");
     return served.json.parse(typeName, text);
   };
-  const topics = { router: outlet, driver: broker, readJson, world, log: room("eventing"), telemetry };
+  const consumers = { router: outlet, readJson, world, log: room("eventing"), telemetry };
+  const eventLog = createEventLog({ store, clock, log: room("eventing"), options: settings.eventLogOptions(config) });
+  const openConsumers = (table: ServiceTable) =>
+    together([
+      openTopics({ ...consumers, driver: broker, table, options: settings.topicsOptions(config) }),
+      openEventLogs({ ...consumers, inlet: eventLog, table, options: settings.eventLogsOptions(config) }),
+    ]);
 
   const front = {
     router: outlet,
@@ -130,12 +147,14 @@ async function open(scope: Scope, config: Config, log: Logger, world: World): Pr
           router.setTable(table);
         },
       },
-      hosts: [crdtHost],
+      hosts: [host],
       mesh,
       replication,
       openFront: (table) => openFront({ ...front, table }),
-      openTopics: (table) => openTopics({ ...topics, table, options: settings.topicsOptions(config) }),
+      openTopics: openConsumers,
+      sharing: createSharing({ store, mesh, clock, options: settings.sharingOptions(config) }),
       drainMs: config.drain.timeout,
+      clock,
       log: room("serving"),
       fatal: (error) => failed.resolve(error),
     }),

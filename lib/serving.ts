@@ -1,5 +1,6 @@
 import { MassaError } from "./core/errors.ts";
 import type { Logger } from "./core/log.ts";
+import type { Clock } from "./core/world.ts";
 import type { Discovered } from "./discovery/discovery.ts";
 import type { Service, ServiceTable } from "./discovery/service-table.ts";
 import type { Host } from "./entities/host.ts";
@@ -7,9 +8,10 @@ import type { Front } from "./frontend/front.ts";
 import type { Mesh } from "./mesh/mesh.ts";
 import type { Replication } from "./replication/port.ts";
 import type { SwitchingRouter } from "./routing/router.ts";
+import type { Sharing } from "./sharing.ts";
 import type { UserFunction } from "./user-function/user-function.ts";
 
-/** The consumers of topics, as far as this room steers them. */
+/** The consumers of topics and event logs, as far as this room steers them. */
 export interface Topics extends AsyncDisposable {
   setTable(table: ServiceTable): void;
   /** Which of them get nothing from their broker, and why. */
@@ -28,7 +30,10 @@ export interface ServingParts {
   readonly replication: Replication;
   readonly openFront: (table: ServiceTable) => Promise<Front>;
   readonly openTopics: (table: ServiceTable) => Topics;
+  readonly sharing: Sharing;
+  /** How long topics and calls together may take to come to their end (`drain.timeout`). */
   readonly drainMs: number;
+  readonly clock: Clock;
   readonly log: Logger;
   /** Something that no retry mends, such as a front port that is taken. */
   readonly fatal: (error: MassaError) => void;
@@ -79,8 +84,11 @@ export class Serving implements AsyncDisposable {
   /** Why the proxy is not ready; empty when it is. */
   get reasons(): readonly string[] {
     if (this.#stop.signal.aborted) return ["the proxy is shutting down"];
-    if (this.#rejected !== undefined) return [`the user function was rejected: ${this.#rejected}`];
     const { discovering, userFunction, replication } = this.#parts;
+    if (this.#rejected !== undefined) {
+      const away = this.#isFound ? [] : [`the user function at ${userFunction.address} is away`];
+      return [`the user function was rejected: ${this.#rejected}`, ...away];
+    }
     if (!this.#isFound) return [discovering() ?? `the user function at ${userFunction.address} is away`];
     if (this.#isAsking) return [discovering() ?? `asking the user function at ${userFunction.address} what it serves`];
     if (replication.notReady !== undefined) return [replication.notReady];
@@ -96,9 +104,16 @@ export class Serving implements AsyncDisposable {
     this.#unwatch?.();
     await this.#work;
     this.#front?.setServing(false);
-    await this.#topics?.[Symbol.asyncDispose]();
-    await this.#front?.drain(this.#parts.drainMs);
-    await this.#front?.[Symbol.asyncDispose]();
+    await this.#drain(this.#topics, this.#front);
+  }
+
+  /** What topics have in hand comes to its end before calls do; both share one time. */
+  async #drain(topics: Topics | undefined, front: Front | undefined): Promise<void> {
+    const { clock, drainMs } = this.#parts;
+    const endMs = clock.monotonic() + drainMs;
+    await topics?.[Symbol.asyncDispose]();
+    await front?.drain(Math.max(0, endMs - clock.monotonic()));
+    await front?.[Symbol.asyncDispose]();
   }
 
   #ask(): void {
@@ -126,13 +141,15 @@ export class Serving implements AsyncDisposable {
   }
 
   async #serve(table: ServiceTable): Promise<void> {
-    const { router, mesh, replication, hosts, openFront, openTopics, log } = this.#parts;
+    const { router, mesh, replication, hosts, openFront, openTopics, sharing, log } = this.#parts;
+    const refusal = await sharing.refusal(table, this.#stop.signal);
+    if (refusal) return this.#parts.fatal(refusal);
     const services = [...table.services.values()];
     const kept = (service: Service) => table.services.has(service.name);
     this.#table = table;
     router.setTable(table);
     for (const host of hosts) host.retain(kept);
-    mesh.announce({ services: services.map(({ name }) => name) });
+    mesh.announce({ services: services.map(({ name }) => name), unsharedServices: sharing.unsharedOf(table) });
     replication.hosted([...new Set(services.filter(isReplicated).map(({ persistenceId }) => persistenceId))]);
     await this.#replicated();
     if (this.#stop.signal.aborted || this.#table !== table) return;
@@ -150,12 +167,10 @@ export class Serving implements AsyncDisposable {
     const [front, topics] = [this.#front, this.#topics];
     this.#front = undefined;
     this.#topics = undefined;
-    // Messages in hand come to their end before their services go.
-    await topics?.[Symbol.asyncDispose]();
+    // What is in hand comes to its end, its forwards included, before its services go.
+    await this.#drain(topics, front);
     this.#parts.router.setTable(undefined);
-    this.#parts.mesh.announce({ services: [] });
-    await front?.drain(this.#parts.drainMs);
-    await front?.[Symbol.asyncDispose]();
+    this.#parts.mesh.announce({ services: [], unsharedServices: [] });
   }
 
   #replicated(): Promise<void> {

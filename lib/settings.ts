@@ -1,15 +1,19 @@
+import type { EventLogOptions } from "../eventing/event-log.ts";
 import type { MemoryOptions } from "../eventing/memory.ts";
 import type { PublisherOptions } from "../eventing/publisher.ts";
 import type { AdminOptions } from "./admin/server.ts";
 import type { Config } from "./core/config.ts";
 import { entityTypes } from "./discovery/build-table.ts";
 import type { DiscoveryOptions } from "./discovery/discovery.ts";
-import type { CrdtEntityOptions } from "./entities/crdt-entity.ts";
+import type { CrdtKindOptions } from "./entities/crdt-kind.ts";
 import type { HostOptions } from "./entities/host.ts";
+import type { SerialOptions } from "./entities/serial-entity.ts";
 import type { FrontOptions } from "./frontend/front.ts";
 import type { Libp2pMeshOptions } from "./mesh/libp2p.ts";
-import type { TopicsOptions } from "./frontend/topics.ts";
+import type { ConsumersOptions } from "./frontend/consumers.ts";
 import type { ReplicationOptions } from "./replication/options.ts";
+import type { SharingOptions } from "./sharing.ts";
+import type { StoreOptions } from "./store/open.ts";
 import type { UserFunctionOptions } from "./user-function/grpc.ts";
 import { version } from "./version.ts";
 
@@ -27,6 +31,16 @@ export function frontOptions({ frontend, limits }: Config): FrontOptions {
     bufferBytes: frontend.buffer,
     greetingTimeoutMs: frontend.greetingTimeout,
     idleTimeoutMs: frontend.idleTimeout,
+    bodyTimeoutMs: frontend.bodyTimeout,
+    headersTimeoutMs: frontend.http1.headersTimeout,
+    keepAliveMs: frontend.http1.keepAlive,
+    pipelineMax: frontend.http1.pipeline,
+    cors: {
+      origins: frontend.cors.origins,
+      headers: frontend.cors.headers,
+      exposed: frontend.cors.exposed,
+      maxAgeMs: frontend.cors.maxAge,
+    },
     messageBytesMax: limits.message,
     headerBytesMax: limits.headers,
   };
@@ -48,12 +62,22 @@ export function userFunctionOptions({ userFunction, limits }: Config): UserFunct
   };
 }
 
-export function entityOptions({ crdt, entities, relay }: Config): CrdtEntityOptions & HostOptions {
+export function crdtOptions({ crdt, relay }: Config): CrdtKindOptions {
   return {
     passivationMs: crdt.passivationTimeout,
     catchUpAfterMs: crdt.catchUpAfter,
     cancelGraceMs: crdt.cancelGrace,
     closeMs: relay.timeout,
+  };
+}
+
+/** A command that is out for twice as long as its caller waited is given up with its stream. */
+export function serialOptions({ relay }: Config): SerialOptions {
+  return { closeMs: relay.timeout, giveUpMs: 2 * relay.timeout };
+}
+
+export function hostOptions({ entities, relay }: Config): HostOptions {
+  return {
     activeMax: entities.maxActive,
     mailboxMax: entities.mailbox,
     streamBufferMax: entities.streamBuffer,
@@ -154,7 +178,7 @@ export function publisherOptions({ eventing }: Config): PublisherOptions {
   return { inFlightMax: eventing.inFlight, timeoutMs: eventing.publishTimeout };
 }
 
-export function topicsOptions({ eventing, drain }: Config): TopicsOptions {
+export function topicsOptions({ eventing, drain }: Config): ConsumersOptions {
   return {
     inFlightMax: eventing.inFlight,
     attemptsMax: eventing.maxAttempts,
@@ -166,13 +190,35 @@ export function topicsOptions({ eventing, drain }: Config): TopicsOptions {
   };
 }
 
-/** Actions and CRDT entities need no store; the times are those of the protocol (spec/protocol 1.5.1). */
+/** Of the consumers of event logs: what is theirs alone (`eventing.eventLog`) beside what they share with those of topics. */
+export function eventLogsOptions(config: Config): ConsumersOptions {
+  return { ...topicsOptions(config), attemptsMax: config.eventing.eventLog.maxAttempts };
+}
+
+export function eventLogOptions({ eventing: { eventLog }, store }: Config): EventLogOptions {
+  const saveEvents = store.url.type === "memory" ? 1 : eventLog.saveEvents;
+  return { pageMax: eventLog.page, saveEvents, saveAfterMs: eventLog.saveAfter };
+}
+
+export function storeOptions({ store }: Config): StoreOptions {
+  return {
+    place: store.url,
+    memory: { bytesMax: store.memory },
+    file: { waitingMax: store.waiting, waitingBytesMax: store.waitingBytes, commitMax: store.commit },
+  };
+}
+
+export function sharingOptions({ store, mesh }: Config): SharingOptions {
+  return { mustShare: store.shared, expect: mesh.expect, expectByGroup: mesh.expectByGroup };
+}
+
+/** The times are those of the protocol (spec/protocol 1.5.1). */
 export function discoveryOptions({ protocol }: Config, address: string): DiscoveryOptions {
   return {
     address,
     proxyName: "Massa",
     proxyVersion: version,
-    supportedTypes: [entityTypes.action, entityTypes.crdt],
+    supportedTypes: Object.values(entityTypes),
     topicsSupported: true,
     compatibilityCheck: protocol.compatibilityCheck,
     backoffMinMs: 1_000,

@@ -22,6 +22,7 @@ import {
   Table,
   view,
 } from "../crdt/index.ts";
+import { BrokenLaw, checkLaws } from "../lib/testing/laws.ts";
 import type { Step } from "./crdt-arbitrary.ts";
 import { kinds, stepsOf } from "./crdt-arbitrary.ts";
 import { copyTold, entriesOf, rebuilt, Site } from "./crdt-world.ts";
@@ -46,9 +47,7 @@ function provesLaws(name: string, roots: readonly Kind[], numRuns: number): void
     });
   };
   law("join is associative, commutative and idempotent", (x, y, z) => {
-    same(join(x, y), join(y, x));
-    same(join(x, join(y, z)), join(join(x, y), z));
-    same(join(x, x), x);
+    checkLaws<State>({ join, same }, [x, y, z]);
   });
   law("the join of two states is the state of all their changes", (x, y) => {
     same(join(x, y), someOf([...new Set([...x.changes, ...y.changes])]));
@@ -114,6 +113,23 @@ function provesLaws(name: string, roots: readonly Kind[], numRuns: number): void
     assert.deepEqual(decodeClock(encodeClock(clock)), clock);
   });
 }
+
+test("a type that breaks a law is told which one", () => {
+  const broken = (join: (left: number, right: number) => number) => () => checkLaws({ join }, [1, 2, 3]);
+  const title = (text: string) => (error: unknown) => error instanceof BrokenLaw && error.message === text;
+  broken(Math.max)();
+  assert.throws(
+    broken((left, right) => left + right),
+    title("join is not idempotent"),
+  );
+  assert.throws(
+    broken((left) => left),
+    title("join is not commutative"),
+  );
+  const towardsTwo = (left: number, right: number) =>
+    left === right ? left : left + right === 4 ? 2 : Math.max(left, right);
+  assert.throws(broken(towardsTwo), title("join is not associative"));
+});
 
 test("replicas that lose, delay, repair and fold changes end up equal, and their functions with them", () => {
   for (const roots of [...kinds.map((kind) => [kind]), ["orset", "pncounter", "ormap"] as Kind[]]) {

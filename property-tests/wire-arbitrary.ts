@@ -15,8 +15,15 @@ import type {
   Metadata,
   SideEffect as GeneratedSideEffect,
 } from "../lib/wire/gen/cloudstate/entity_pb.ts";
+import { EventSourcedStreamOutSchema } from "../lib/wire/gen/cloudstate/event_sourced_pb.ts";
+import {
+  type ValueEntityAction as GeneratedValueAction,
+  ValueEntityStreamOutSchema,
+} from "../lib/wire/gen/cloudstate/value_entity_pb.ts";
 import type { CrdtDelta } from "../lib/wire/crdt-delta.ts";
 import type { CrdtStateAction, CrdtStreamOut } from "../lib/wire/crdt-protocol.ts";
+import type { EventSourcedStreamOut } from "../lib/wire/event-sourced-protocol.ts";
+import type { ValueAction, ValueStreamOut } from "../lib/wire/value-protocol.ts";
 import type { ActionResponse, AnyValue, ClientAction, MetadataEntry, SideEffect } from "../lib/wire/protocol.ts";
 
 /** Messages as protobuf-es makes them, and what this project's own codec should say about each. */
@@ -163,6 +170,39 @@ export const crdtStreamOuts = fc
     fc.constant({ case: undefined }),
   )
   .map((message) => create(CrdtStreamOutSchema, { message } as MessageInitShape<typeof CrdtStreamOutSchema>));
+
+const valueAction = fc
+  .oneof(
+    optional(any).map((value) => ({ case: "update" as const, value: value ? { value } : {} })),
+    fc.constant({ case: "delete" as const, value: {} }),
+    fc.constant({ case: undefined }),
+  )
+  .map((action) => ({ action }));
+
+export const valueStreamOuts = fc
+  .oneof(
+    fc
+      .tuple(withParts(fc.record({ commandId: id }), true, false), optional(valueAction))
+      .map(([value, stateAction]) => ({
+        case: "reply" as const,
+        value: { ...value, ...(stateAction && { stateAction }) },
+      })),
+    failure.map((value) => ({ case: "failure" as const, value })),
+    fc.constant({ case: undefined }),
+  )
+  .map((message) =>
+    create(ValueEntityStreamOutSchema, { message } as MessageInitShape<typeof ValueEntityStreamOutSchema>),
+  );
+
+export const eventSourcedStreamOuts = fc
+  .oneof(
+    fc
+      .tuple(withParts(fc.record({ commandId: id, events: anys }), true, false), optional(any))
+      .map(([value, snapshot]) => ({ case: "reply" as const, value: { ...value, ...(snapshot && { snapshot }) } })),
+    failure.map((value) => ({ case: "failure" as const, value })),
+    fc.constant({ case: undefined }),
+  )
+  .map((message) => create(EventSourcedStreamOutSchema, { message }));
 
 export function plainAny(message: Any | undefined): AnyValue | undefined {
   return message && { typeUrl: message.typeUrl, value: message.value };
@@ -314,6 +354,60 @@ export function plainStreamOut({
         commandId: Number(commandId),
         sideEffects: plainEffects(sideEffects),
         stateAction: plainState(state),
+      };
+    }
+    case "failure":
+      return { type: "failure", ...plainFailure(message.value) };
+    case undefined:
+      return { type: "empty" };
+  }
+}
+
+function plainValueAction(message: GeneratedValueAction | undefined): ValueAction | undefined {
+  switch (message?.action.case) {
+    case "update":
+      return { type: "update", value: plainAny(message.action.value.value) };
+    case "delete":
+      return { type: "delete" };
+    case undefined:
+      return message && { type: "neither" };
+  }
+}
+
+export function plainValueOut({
+  message,
+}: typeof valueStreamOuts extends fc.Arbitrary<infer T> ? T : never): ValueStreamOut {
+  switch (message.case) {
+    case "reply": {
+      const { commandId, clientAction: said, sideEffects, stateAction: state } = message.value;
+      return {
+        type: "reply",
+        commandId: Number(commandId),
+        clientAction: said && plainAction(said.action),
+        sideEffects: plainEffects(sideEffects),
+        stateAction: plainValueAction(state),
+      };
+    }
+    case "failure":
+      return { type: "failure", ...plainFailure(message.value) };
+    case undefined:
+      return { type: "empty" };
+  }
+}
+
+export function plainEventSourcedOut({
+  message,
+}: typeof eventSourcedStreamOuts extends fc.Arbitrary<infer T> ? T : never): EventSourcedStreamOut {
+  switch (message.case) {
+    case "reply": {
+      const { commandId, clientAction: said, sideEffects, events, snapshot } = message.value;
+      return {
+        type: "reply",
+        commandId: Number(commandId),
+        clientAction: said && plainAction(said.action),
+        sideEffects: plainEffects(sideEffects),
+        events: events.map((event) => plainAny(event)!),
+        snapshot: plainAny(snapshot),
       };
     }
     case "failure":

@@ -113,7 +113,7 @@ export class HostileFunction implements AsyncDisposable {
 }
 
 /** The stock service as it is. */
-function trueSpec(): EntitySpec {
+export function trueSpec(): EntitySpec {
   return specOf(withImports(Stock.file), [["crdt", Stock.typeName, { persistenceId: "stock" }]]);
 }
 

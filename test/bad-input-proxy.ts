@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { connect, createServer, type AddressInfo } from "node:net";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Client, credentials, status } from "@grpc/grpc-js";
@@ -27,7 +28,7 @@ export class ProxyProcess implements AsyncDisposable {
   readonly #client: Client;
   #said = "";
 
-  private constructor(ports: readonly number[], functionPort: number) {
+  private constructor(ports: readonly number[], functionPort: number, env: Readonly<Record<string, string>>) {
     [this.frontPort, this.adminPort, this.meshPort] = ports as [number, number, number];
     this.#child = spawn(process.execPath, ["--conditions=massa-source", "lib/main.ts"], {
       env: {
@@ -42,6 +43,7 @@ export class ProxyProcess implements AsyncDisposable {
         MASSA_LOG_LEVEL: "info",
         USER_FUNCTION_HOST: "127.0.0.1",
         USER_FUNCTION_PORT: `${functionPort}`,
+        ...env,
       },
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -55,8 +57,12 @@ export class ProxyProcess implements AsyncDisposable {
   }
 
   /** Starts one and waits until `/readyz` says `wanted`. */
-  static async open(functionPort: number, wanted: RegExp = ready): Promise<ProxyProcess> {
-    const proxy = new ProxyProcess(await freePorts(), functionPort);
+  static async open(
+    functionPort: number,
+    wanted: RegExp = ready,
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<ProxyProcess> {
+    const proxy = new ProxyProcess(await freePorts(), functionPort, env);
     try {
       await proxy.readyz(wanted);
       return proxy;
@@ -105,6 +111,11 @@ export class ProxyProcess implements AsyncDisposable {
       assert.ok(performance.now() < untilMs, `waited in vain for ${what()}; the proxy said:\n${this.#said}`);
       await new Promise((tick) => setTimeout(tick, 10));
     }
+  }
+
+  /** Resident memory (Linux). */
+  get residentBytes(): number {
+    return Number(readFileSync(`/proc/${this.#child.pid}/statm`, "utf8").split(" ")[1]) * 4096;
   }
 
   get isAlive(): boolean {
@@ -170,8 +181,8 @@ export function nameOf(code: number): string {
 /** What `/readyz` says when all is well. */
 const ready = /^200 /;
 
-/** Ports that nobody has now, all different. */
-async function freePorts(): Promise<number[]> {
+/** Three ports that nobody has now, all different. */
+export async function freePorts(): Promise<number[]> {
   const servers = [1, 2, 3].map(() => createServer().listen(0, "127.0.0.1"));
   await Promise.all(servers.map((server) => once(server, "listening")));
   const ports = servers.map((server) => (server.address() as AddressInfo).port);

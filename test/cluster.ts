@@ -29,6 +29,8 @@ export class Cluster implements AsyncDisposable {
         MASSA_MESH_PEERS: meshPorts.map((port) => `127.0.0.1:${port}`).join(","),
         MASSA_MESH_KEY: "a-key-for-this-test-only",
         MASSA_LOG_LEVEL: "warn",
+        // The model's value and event-sourced entities are each node's own here.
+        MASSA_STORE_SHARED: "false",
         USER_FUNCTION_PORT: `${running.port}`,
       };
       cluster.#nodes.push(new Node(front, env, () => running.stop(0)));

@@ -64,6 +64,8 @@ test("every setting can be set by its variable, and by a flag", () => {
     "a:1",
     "0123456789abcdef",
     "a=1",
+    "memory",
+    "https://shop.example",
   ];
   for (const { key, variables } of settings) {
     const accepted = samples.filter((value) => {

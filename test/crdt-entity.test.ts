@@ -8,9 +8,10 @@ import { silentTelemetry } from "../lib/core/telemetry.ts";
 import type { Clock, World } from "../lib/core/world.ts";
 import { seededRandom } from "../lib/core/world.ts";
 import type { Method, Service } from "../lib/discovery/service-table.ts";
-import { createCrdtHost } from "../lib/entities/crdt-host.ts";
+import { createCrdtKind } from "../lib/entities/crdt-kind.ts";
+import { createHost } from "../lib/entities/host.ts";
 import type { ReplicaGroup, Watcher } from "../lib/replication/port.ts";
-import type { Element } from "../lib/routing/command.ts";
+import type { Call, Element } from "../lib/routing/command.ts";
 import type { FunctionStreamReceiver, UserFunction } from "../lib/user-function/user-function.ts";
 import {
   type CrdtStreamIn,
@@ -78,7 +79,9 @@ async function stage() {
     read: async (entity) => table(entity),
     watch(_entity, watcher) {
       watchers.add(watcher);
-      return () => watchers.delete(watcher);
+    },
+    unwatch(_entity, watcher) {
+      watchers.delete(watcher);
     },
     change: (entity, make) => ({ applied: table(entity).apply(make(dots(here))), number: numbers.get(here) ?? 0 }),
     confirm(_number, _consistency, done) {
@@ -111,21 +114,21 @@ async function stage() {
       };
     },
     unary: () => Promise.reject(new Error("not asked")),
+    share: () => () => true,
     watch: () => () => undefined,
     [Symbol.asyncDispose]: async () => undefined,
   };
-  const host = createCrdtHost({
-    userFunction,
+  const parts = { userFunction, world, log: silentLogger, telemetry: silentTelemetry };
+  const crdt = createCrdtKind({
+    ...parts,
     replication: { group: () => group, hosted: () => undefined, notReady: undefined, onReady: (ready) => ready() },
-    world,
-    log: silentLogger,
-    telemetry: silentTelemetry,
     reportError: (message) => reports.push(message),
+    options: { passivationMs: 30_000, catchUpAfterMs: 50, cancelGraceMs: 1_000, closeMs: 60_000 },
+  });
+  const host = createHost({
+    ...parts,
+    kinds: { crdt },
     options: {
-      passivationMs: 30_000,
-      catchUpAfterMs: 50,
-      cancelGraceMs: 1_000,
-      closeMs: 60_000,
       activeMax: 2,
       mailboxMax: 3,
       streamBufferMax: 2,
@@ -147,11 +150,15 @@ async function stage() {
     streamedOut,
     key: (bytes) => Buffer.from(bytes).toString(),
   });
-  const open = async (streamedOut = false, entityId = "e") => {
+  const open = async (streamedOut = false, entityId = "e", heard?: (call: Call, said: string) => unknown) => {
     const got: string[] = [];
     const payload = { typeUrl: "t/In", value: Buffer.from(entityId) };
-    const say = ({ action }: Element) => got.push(action?.type === "reply" ? "reply" : (action?.type ?? "nothing"));
-    const call = host.open(
+    const say = ({ action }: Element) => {
+      const said = action?.type ?? "nothing";
+      got.push(said);
+      heard?.(call, said);
+    };
+    const call: Call = host.open(
       method(streamedOut),
       { service: "s.S", method: "Do", metadata: [], payload, hops: 0 },
       {
@@ -272,6 +279,44 @@ suite("a CRDT entity", () => {
     assert.deepEqual(got, []);
     confirms[0]!(true);
     assert.deepEqual(got, ["reply", "nothing", "end"]);
+  });
+
+  test("fails a stream that ended while its first element waited in vain, and a delete by its own text", async () => {
+    const { open, say, reply, plus, confirms } = await stage();
+    const streamed = await open(true);
+    reply(1, { streamed: true, ...plus(1, 1) });
+    say({ case: "streamedMessage", value: { commandId: 1n, endStream: true } });
+    confirms[0]!(false);
+    assert.deepEqual(streamed.got, ["failed: Failed to update CRDT at requested write consistency"]);
+    await open();
+    reply(1, plus(1));
+    const deleting = await open();
+    reply(2, { stateAction: { action: { case: "delete", value: {} }, writeConsistency: 1 } });
+    confirms[1]!(false);
+    assert.deepEqual(deleting.got, ["failed: Failed to delete CRDT at requested write consistency"]);
+  });
+
+  test("gives its stream up when a command is out for twice the time of the relay", async () => {
+    const { clock, open, reports, sent, streams } = await stage();
+    const first = await open();
+    clock.pass(61_000);
+    assert.match(first.got[0]!, /^deadline: /);
+    const second = await open();
+    clock.pass(60_000);
+    assert.deepEqual([streams[0]!.state, second.got], ["reset", ["failed: Entity terminating"]]);
+    assert.match(reports[0]!, /did not reply to \/s\.S\/Do in time/);
+    await open();
+    assert.deepEqual(sent(), ["init -", "command 1"]);
+  });
+
+  test("cancels nothing that the function ended itself", async () => {
+    const { open, say, sent, reply } = await stage();
+    // As a caller does that has heard of a failure.
+    const { got } = await open(true, "e", (call, said) => said === "failure" && call.cancel());
+    reply(1, { streamed: true });
+    const action = { case: "failure", value: { commandId: 1n, description: "no" } } as const;
+    say({ case: "streamedMessage", value: { commandId: 1n, clientAction: { action }, endStream: true } });
+    assert.deepEqual([got.slice(0, 2), sent().slice(2)], [["reply", "failure"], []]);
   });
 
   test("cancels a stream once, takes what the function answers, and lets deltas go on without an answer after the grace", async () => {

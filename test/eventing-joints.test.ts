@@ -203,7 +203,7 @@ suite("lanes of events", () => {
     const headers: [string, string][] = [["content-type", "application/cloudevents+json"]];
     assert.throws(() => eventOf({ headers, body }, { id: "1", source: "t" }), { code: "invalid", message: /UTF-8/ });
     const json = eventOf({ headers: [["content-type", "application/json"]], body }, { id: "1", source: "t" });
-    const consumer = { topic: "in", group: "g", methods: [methodOf("A", "p.In", "")] };
+    const consumer = { kind: "topic" as const, source: "in", group: "g", methods: [methodOf("A", "p.In", "")] };
     assert.throws(() => select(json, consumer, () => assert.fail("read")), { code: "invalid", message: /UTF-8/ });
   });
 
@@ -214,11 +214,14 @@ suite("lanes of events", () => {
     );
     const methods = [methodOf("A", "p.In", ""), methodOf("B", "p.Else", "")];
     const read = () => new Uint8Array();
-    assert.throws(() => select(json, { topic: "in", group: "g", methods }, read), {
+    assert.throws(() => select(json, { kind: "topic", source: "in", group: "g", methods }, read), {
       code: "invalid",
       message: /p\.Else/,
     });
-    assert.equal(select(json, { topic: "in", group: "g", methods: methods.slice(0, 1) }, read).method.name, "A");
+    assert.equal(
+      select(json, { kind: "topic", source: "in", group: "g", methods: methods.slice(0, 1) }, read).method.name,
+      "A",
+    );
   });
 
   test("an event's own content type comes before that of what carries it", () => {

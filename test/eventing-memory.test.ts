@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { conformsToDriver } from "../eventing/conformance.ts";
 import type { Delivery } from "../eventing/driver.ts";
-import {} from "../eventing/memory.ts";
 import type { Settlement } from "../eventing/memory-group.ts";
 import { harnessOf, listening, memory, say, until } from "./eventing-harness.ts";
 
@@ -16,6 +15,25 @@ suite("embedded broker", () => {
     await assert.rejects(
       broker.publish("orders", say("y".repeat(20))),
       /"orders" is full: .*topicBytes.*stock has 1 to settle/,
+    );
+  });
+
+  test("a topic that nobody consumes keeps its newest messages, for the first group to come", async () => {
+    await using broker = memory({ topicMessagesMax: 2, topicBytesMax: 1_000 });
+    await broker.declare("out", []);
+    const settled: Settlement[] = [];
+    broker.post("out", say("one"), (settlement) => settled.push(settlement));
+    for (const text of ["two", "three"]) await broker.publish("out", say(text));
+    assert.equal(settled[0]?.outcome, "dead-letter");
+    await assert.rejects(broker.publish("out", say("x".repeat(2_000))), /"out" is full/);
+    await broker.declare("out", ["g"]);
+    const taken: Delivery[] = [];
+    (await broker.open({ topic: "out", group: "g" }, listening(taken))).resume();
+    await broker.publish("out", say("four")).catch(() => undefined);
+    await until(() => taken.length >= 2, "two");
+    assert.deepEqual(
+      taken.slice(0, 2).map(({ body }) => String(body)),
+      ["two", "three"],
     );
   });
 

@@ -238,6 +238,7 @@ suite("topics", () => {
     await assert.rejects(ask("POST /topics/:name", "nowhere"), /no topic "nowhere" here; known are: out/);
     assert.equal((await ask("GET /topics/:name", "nowhere")).status, 404);
     assert.equal((await ask("POST /topics/:name", "out", "x", {}, "wait=ack")).status, 409);
+    await broker.declare("out", ["later"]);
     for (let number = 0; number < 20; number += 1) {
       assert.equal((await ask("POST /topics/:name", "out", "x", {}, "key=k")).status, 202);
     }
@@ -382,10 +383,10 @@ suite("publisher", () => {
     const broker = memory({ topicMessagesMax: 1, topicsMax: 1 });
     const options = { inFlightMax: 3, timeoutMs: 200 };
     const publisher = createPublisher({ driver: broker, world: realWorld, telemetry: silentTelemetry, options });
+    await broker.declare("t", ["g"]);
     await publisher.publish("t", say("one"));
     await assert.rejects(publisher.publish("t", say("two")), /"t" is full/);
     const three = publisher.publish("t", say("three"));
-    await broker.declare("t", ["g"]);
     const feed = await broker.open(
       { topic: "t", group: "g" },
       { deliver: (delivery) => feed.ack(delivery), revoked: () => Promise.resolve(), closed: () => undefined },

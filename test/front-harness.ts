@@ -17,6 +17,11 @@ export const frontOptions: FrontOptions = {
   headerBytesMax: 16 * 1024,
   greetingTimeoutMs: 10_000,
   idleTimeoutMs: 60_000,
+  headersTimeoutMs: 10_000,
+  keepAliveMs: 10_000,
+  bodyTimeoutMs: 10_000,
+  pipelineMax: 16,
+  cors: { origins: [], headers: [], exposed: [], maxAgeMs: 600_000 },
   messageBytesMax: 1024 * 1024,
   bufferBytes: 64 * 1024 * 1024,
 };

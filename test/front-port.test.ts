@@ -147,17 +147,74 @@ suite("front port: bad input", () => {
   });
 });
 
+suite("front port: HTTP/2 clients that go", () => {
+  const frame = (type: number, flags: number, id: number, payload: Uint8Array = Buffer.alloc(0)) => {
+    const head = Buffer.alloc(9);
+    head.writeUIntBE(payload.byteLength, 0, 3);
+    head.writeUInt8(type, 3);
+    head.writeUInt8(flags, 4);
+    head.writeUInt32BE(id, 5);
+    return Buffer.concat([head, payload]);
+  };
+  const literal = (name: string, value: string) =>
+    Buffer.concat([Buffer.from([0, name.length]), Buffer.from(name), Buffer.from([value.length]), Buffer.from(value)]);
+
+  for (const contentType of ["application/grpc", "application/grpc-web"]) {
+    test(`lets go of a call of ${contentType} that is reset with NO_ERROR while nobody reads`, async () => {
+      await using harness = await openHarness();
+      const client = connect({ port: harness.front.port, host: "127.0.0.1" });
+      client.on("error", () => undefined);
+      const full = Promise.withResolvers<undefined>();
+      client.on("data", () => client.bytesRead > 65_535 && full.resolve(undefined));
+      const headers = [
+        [":method", "POST"],
+        [":scheme", "http"],
+        [":authority", "x"],
+        [":path", "/t.S/Both"],
+        ["content-type", contentType],
+      ];
+      const block = Buffer.concat(headers.map(([name, value]) => literal(name!, value!)));
+      client.write(
+        Buffer.concat([Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), frame(4, 0, 0), frame(1, 4, 1, block)]),
+      );
+      const call = await harness.opened();
+      // More than the 64 KiB that the window of a stream has at first.
+      call.reply("x".repeat(200_000));
+      call.caller.end();
+      await full.promise;
+      client.write(frame(3, 0, 1, Buffer.alloc(4)));
+      await harness.front.drain(30_000);
+      assert.equal(harness.front.calls, 0);
+      client.destroy();
+    });
+  }
+
+  test("lets go of calls that are reset as they begin", async () => {
+    await using harness = await openHarness({ answer: echo });
+    const session = http2.connect(`http://127.0.0.1:${harness.front.port}`);
+    const closed = Array.from({ length: 200 }, async () => {
+      const stream = session.request({ ":method": "POST", ":path": "/t.S/Unary", "content-type": "application/grpc" });
+      stream.on("error", () => undefined);
+      stream.close(http2.constants.NGHTTP2_CANCEL);
+      await once(stream, "close");
+    });
+    await Promise.all(closed);
+    session.destroy();
+    await harness.front.drain(30_000);
+    assert.equal(harness.front.calls, 0);
+  });
+});
+
 suite("front port: HTTP/2 that is no gRPC", () => {
-  test("answers 415 to another content type and 404 to a plain request", async () => {
+  test("answers 415 to another kind of gRPC and 404 to what no route takes", async () => {
     await using harness = await openHarness();
     const { port } = harness.front;
-    const json = await request(
-      port,
-      { ":method": "POST", ":path": "/t.S/Unary", "content-type": "application/json" },
-      Buffer.from("{}"),
-    );
-    assert.equal(json.response[":status"], 415);
-    assert.match(json.body, /application\/json is not served here/);
+    const post = { ":method": "POST", ":path": "/t.S/Unary" };
+    const other = await request(port, { ...post, "content-type": "application/grpc+json" }, Buffer.from("{}"));
+    assert.equal(other.response[":status"], 415);
+    assert.match(other.body, /application\/grpc\+json is not served here: use application\/grpc, or/);
+    const json = await request(port, { ...post, "content-type": "application/json" }, Buffer.from("{}"));
+    assert.deepEqual([json.response[":status"], json.body], [404, ""]);
     assert.equal((await request(port, { ":path": "/" })).response[":status"], 404);
     assert.equal((await request(port, { ":path": "/", "k-network-probe": "queue" })).body, "queue");
   });

@@ -174,7 +174,7 @@ async function openPair(streamsMax = 100): Promise<Pair> {
       arrivals.push(resolve);
       const heard = new Heard();
       const left = client.open(
-        { ":method": "POST", ":path": "/p", ":scheme": "http", ":authority": "a", "x-y": "z" },
+        [":method", "POST", ":scheme", "http", ":authority", "a", ":path", "/p", "x-y", "z"],
         heard,
       );
       return { left, heard, ...(await promise) };

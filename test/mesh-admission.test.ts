@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { Admission, type AdmissionOptions, type AdmissionStep } from "../lib/mesh/admission.ts";
 import { decodeHello, encodeHello } from "../lib/mesh/hello.ts";
 import type { Hello } from "../lib/mesh/mesh.ts";
+import { unsharedConflict } from "../lib/mesh/unshared.ts";
 
 function hello(nodeName: string, changes: Partial<Hello> = {}): Hello {
   const replica = Buffer.from(nodeName.padEnd(16, "-")).toString("hex");
@@ -14,6 +15,7 @@ function hello(nodeName: string, changes: Partial<Hello> = {}): Hello {
     replica,
     incarnation: 3,
     services: ["a.B"],
+    unsharedServices: [],
     groups: ["carts"],
     addresses: ["10.0.0.1:9005"],
     members: new Uint8Array([1, 2]),
@@ -35,6 +37,7 @@ function side(role: "dialler" | "listener", changes: Changes = {}): Admission {
     cluster: "test",
     nonce,
     hello: encodeHello(said, []),
+    refusal: (theirs) => unsharedConflict(theirs, said, []),
     ...rest,
   });
 }

@@ -31,13 +31,15 @@ interface End {
     isCanceled: boolean;
   }[];
   readonly broken: string[];
+  readonly limited: string[];
 }
 
 function end(limits: Partial<LinkLimits> = {}, events: Partial<LinkEvents> = {}): End {
-  const state: Omit<End, "link"> = { frames: [], served: [], broken: [] };
+  const state: Omit<End, "link"> = { frames: [], served: [], broken: [], limited: [] };
   const link = new Link({ ...defaultLinkLimits, ...limits }, now, {
     wake: () => undefined,
     hello: () => undefined,
+    limited: (limit) => void state.limited.push(limit),
     broken: (reason) => {
       state.broken.push(reason);
       link.close(reason);
@@ -232,6 +234,30 @@ suite("peer link", () => {
     );
   });
 
+  test("a bound that is met is told by its name, at both ends", async () => {
+    const [left, right] = [end({ requestsMax: 2 }), end({ requestsMax: 1, assemblyBytesMax: 1_500_000 })];
+    const calls = [ask(left.link), ask(left.link), ask(left.link)];
+    exchange(left, right);
+    await Promise.resolve();
+    assert.deepEqual([left.limited, right.limited], [["mesh.requests"], ["mesh.requests"]]);
+    assert.deepEqual(
+      calls.map(({ failure }) => failure?.code),
+      [undefined, "exhausted", "exhausted"],
+    );
+  });
+
+  test("a long message that waits for the room of another one is told", () => {
+    const bounds = { windowBytes: 1_000, assemblyBytesMax: 6_000 };
+    const [left, right] = [end(bounds), end(bounds)];
+    for (const call of [ask(left.link), ask(left.link)]) call.request.send(Buffer.alloc(5_000));
+    exchange(left, right);
+    assert.deepEqual(right.limited, ["mesh.assembly"]);
+    assert.deepEqual(
+      right.served.map(({ messages }) => messages.length),
+      [1, 1],
+    );
+  });
+
   test("acknowledgements do not wait behind a long message, and it does not wait for ever behind them", () => {
     const [left, right] = [end(), end()];
     const call = ask(left.link);
@@ -297,12 +323,17 @@ suite("peer link", () => {
 });
 
 test("a failure is told as it was: code, status, text, and whether the function answered so itself", () => {
-  for (const failure of [MassaError.fromGrpc(14, "not now"), new MassaError("unavailable", "there is no link")]) {
+  const failures = [
+    MassaError.fromGrpc(14, "not now"),
+    new MassaError("unavailable", "there is no link"),
+    new MassaError("failed", "sold out", { isReply: true }),
+  ];
+  for (const failure of failures) {
     const bytes = encodeFrame({ kind: 1, request: 1, failure });
     const { failure: told } = decodeFrame(bytes.subarray(1));
     assert.deepEqual(
-      [told?.code, told?.grpcStatus, told?.message, told?.isAnswer],
-      [failure.code, failure.grpcStatus, failure.message, failure.isAnswer],
+      [told?.code, told?.grpcStatus, told?.message, told?.isAnswer, told?.isReply],
+      [failure.code, failure.grpcStatus, failure.message, failure.isAnswer, failure.isReply],
     );
   }
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import { mutate, Refusal } from "../crdt/index.ts";
+import { Known, mutate, Refusal } from "../crdt/index.ts";
 import type { Message } from "../lib/replication/frames.ts";
 import { Group } from "../lib/replication/group.ts";
 import type { ReplicationOptions } from "../lib/replication/options.ts";
@@ -172,14 +172,18 @@ suite("replication: the fast path", () => {
 });
 
 suite("replication: what entities are told", () => {
-  test("changes from elsewhere are told after they were applied, own ones are not", () => {
+  test("changes are told after they were applied, but not to the one who makes them", () => {
     const [sim, a, b] = three();
+    const seen: string[] = [];
+    const maker = { changed: () => void seen.push(a.plain("sum")), members: () => undefined };
+    a.group.watch("sum", maker);
     a.watch("sum");
-    a.increment("sum", 1);
+    const plusOne = { type: "pncounter", change: 1n } as const;
+    a.group.change("sum", (dots) => mutate(plusOne, new Known(a.group.table("sum")), dots, 0), maker);
     b.increment("sum", 2);
     sim.until(() => a.plain("sum") === "sum 3", "B's change");
     sim.run(1_000);
-    assert.deepEqual(a.seen.get("sum"), ["sum 3"]);
+    assert.deepEqual([seen, a.seen.get("sum")], [["sum 3"], ["sum 1", "sum 3"]]);
   });
 
   test("an entity without content is held only while it is watched, as the same object", () => {
@@ -188,7 +192,8 @@ suite("replication: what entities are told", () => {
     sim.until(() => b.plain("set") !== "nothing", "the set");
     const { tables } = groupOf(b).replicator;
     assert.equal(tables.size, 1);
-    const stop = b.group.watch("set", { changed: () => undefined, members: () => undefined });
+    const watcher = { changed: () => undefined, members: () => undefined };
+    b.group.watch("set", watcher);
     const table = b.group.table("set");
     a.does("set", "delete");
     sim.until(() => table.size === 0, "the deletion");
@@ -196,8 +201,8 @@ suite("replication: what entities are told", () => {
     sim.until(() => table.size === 1, "the set in the same table");
     a.does("set", "delete");
     sim.until(() => table.size === 0, "the second deletion");
-    stop();
-    stop();
+    b.group.unwatch("set", watcher);
+    b.group.unwatch("set", watcher);
     assert.equal(tables.size, 0);
     assert.equal(groupOf(a).replicator.tables.size, 0);
   });

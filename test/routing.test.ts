@@ -29,7 +29,7 @@ function world(methods: readonly string[], options: { effectsMax?: number; other
   for (const name of methods) {
     const path = `/s.S/${name}`;
     const labels = { service: "s.S", method: name };
-    const streams = { streamedIn: false, streamedOut: true };
+    const streams = { streamedIn: false, streamedOut: !name.startsWith("Unary") };
     const types = { inputType: "In", outputType: "Out", inputUrl: "t/In", outputUrl: "t/Out" };
     (service.methods as Map<string, Method>).set(name, {
       service,
@@ -94,6 +94,26 @@ suite("an answer", () => {
     assert.deepEqual(log, ["open A", "open E1", "open E2"]);
     at("E2").end();
     assert.deepEqual(log, ["open A", "open E1", "open E2", "open E3", "reply one", "reply two", "end"]);
+  });
+
+  test("runs any number of effects that are refused at once", () => {
+    const { router, log, caller, command, at } = world(["A"]);
+    router.open(command("A"), caller);
+    const effects = Array.from({ length: 20_000 }, () => effect("Nowhere", true));
+    at("A").element({ ...reply("one"), effects });
+    assert.deepEqual(log, ["open A", "reply one"]);
+  });
+
+  test("fails with a single answer of the service once that has ended, and leaves its call alone", () => {
+    const { router, log, caller, command, at } = world(["Unary"]);
+    router.open(command("Unary"), caller);
+    at("Unary").element({
+      action: { type: "failure", commandId: 0, description: "no", restart: false },
+      effects: [],
+    });
+    assert.deepEqual(log, ["open Unary"]);
+    at("Unary").end();
+    assert.deepEqual(log, ["open Unary", "fail failed no"]);
   });
 
   test("drains a forward before the next element", () => {

@@ -1,39 +1,69 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { after, before, suite, test } from "node:test";
 import type { DescMethod, MessageInitShape } from "@bufbuild/protobuf";
 import { fromBinary, getExtension } from "@bufbuild/protobuf";
-import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
+import { type Any, FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
+import {
+  Carts,
+  CartSchema,
+  CustomerIdSchema,
+  Customers,
+  CustomerSchema,
+  ItemAddedSchema,
+  OrderMadeSchema,
+  OrderSchema,
+} from "../examples/cart/gen/cart_pb.ts";
 import { Stock } from "../examples/stock/gen/stock_pb.ts";
 import { Crdt } from "../lib/wire/gen/cloudstate/crdt_pb.ts";
+import { EventSourced } from "../lib/wire/gen/cloudstate/event_sourced_pb.ts";
 import { eventing } from "../lib/wire/gen/cloudstate/eventing_pb.ts";
+import { ValueEntity } from "../lib/wire/gen/cloudstate/value_entity_pb.ts";
 import { payload } from "./conformance/action-words.ts";
 import { Caller } from "./conformance/call.ts";
 import { initOf } from "./conformance/crdt-stream.ts";
 import { change } from "./conformance/crdt-words.ts";
 import { discovered } from "./conformance/discovered.ts";
 
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+/** A function of the examples, as a process. */
+interface Example {
+  readonly caller: Caller;
+  stop(): Promise<void>;
+}
+
+async function startExample(file: string): Promise<Example> {
+  const child = spawn(process.execPath, ["--conditions=massa-source", file], {
+    cwd: root,
+    env: { ...process.env, PORT: "0" },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const [line] = (await once(createInterface(child.stdout), "line")) as [string];
+  const caller = new Caller(line.split(" ").at(-1)!, () => ({ answerMs: 3_000, surplusMs: 10 }));
+  return {
+    caller,
+    async stop() {
+      caller.close();
+      const gone = once(child, "exit");
+      child.kill("SIGTERM");
+      assert.deepEqual(await gone, [0, null]);
+    },
+  };
+}
+
 suite("the stock example", () => {
-  let child: ChildProcess;
+  let example: Example;
   let caller: Caller;
   before(async () => {
-    child = spawn(process.execPath, ["--conditions=massa-source", "examples/stock/function.ts"], {
-      cwd: fileURLToPath(new URL("..", import.meta.url)),
-      env: { ...process.env, PORT: "0" },
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    const [line] = (await once(createInterface(child.stdout!), "line")) as [string];
-    caller = new Caller(line.split(" ").at(-1)!, () => ({ answerMs: 3_000, surplusMs: 10 }));
+    example = await startExample("examples/stock/function.ts");
+    ({ caller } = example);
   });
-  after(async () => {
-    caller.close();
-    const gone = once(child, "exit");
-    child.kill("SIGTERM");
-    assert.deepEqual(await gone, [0, null]);
-  });
+  after(() => example.stop());
 
   test("takes orders from the topic of that name", async () => {
     const { entities, proto } = await discovered(caller);
@@ -87,4 +117,86 @@ suite("the stock example", () => {
     entity.end();
     await entity.completed();
   });
+});
+
+suite("the cart example", () => {
+  let example: Example;
+  before(async () => {
+    example = await startExample("examples/cart/function.ts");
+  });
+  after(() => example.stop());
+
+  test("makes carts of their events, and orders of carts", async () => {
+    const entity = example.caller.open(EventSourced.method.handle);
+    const added = (number: bigint, quantity: number) => payload(ItemAddedSchema, { number, sku: "tea", quantity });
+    const command = <M extends DescMethod>(id: bigint, method: M, input: MessageInitShape<M["input"]>) =>
+      entity.send({
+        message: {
+          case: "command",
+          value: { entityId: "ann", id, name: method.name, payload: payload(method.input, input) },
+        },
+      });
+    const replies = (commandId: bigint, answer: Any, ...events: Any[]) => {
+      const clientAction = { action: { case: "reply" as const, value: { payload: answer } } };
+      return entity.expect({ message: { case: "reply", value: { commandId, clientAction, events } } });
+    };
+    const cart = (quantity: number) => payload(CartSchema, { items: [{ sku: "tea", quantity }] });
+
+    entity.send({ message: { case: "init", value: { serviceName: Carts.typeName, entityId: "ann" } } });
+    entity.send({ message: { case: "event", value: { sequence: 1n, payload: added(1n, 2) } } });
+    command(1n, Carts.method.add, { userId: "ann", sku: "tea", quantity: 3 });
+    await replies(1n, cart(5), added(2n, 3));
+    command(2n, Carts.method.remove, { userId: "ann", sku: "milk" });
+    const { message } = await entity.message();
+    const refused = message.case === "reply" ? message.value.clientAction?.action : undefined;
+    assert.deepEqual(refused?.case === "failure" && [refused.value.description, refused.value.restart], [
+      "there is no milk in the cart",
+      false,
+    ]);
+    command(3n, Carts.method.checkout, { userId: "ann", address: "home" });
+    const order = { number: 1, address: "home", items: [{ sku: "tea", quantity: 5 }] };
+    await replies(3n, payload(OrderSchema, order), payload(OrderMadeSchema, { number: 3n, order }));
+    command(4n, Carts.method.get, { userId: "ann" });
+    await replies(4n, payload(CartSchema, { orders: 1 }));
+    entity.end();
+    await entity.completed();
+  });
+
+  test("keeps customers as values, and forwards their checkout to the cart", async () => {
+    const entity = example.caller.open(ValueEntity.method.handle);
+    const customer = payload(CustomerSchema, { userId: "ann", name: "Ann", address: "home" });
+    const command = (id: bigint, name: string, sent: Any) =>
+      entity.send({ message: { case: "command", value: { entityId: "ann", id, name, payload: sent } } });
+    const asked = payload(CustomerIdSchema, { userId: "ann" });
+
+    entity.send({ message: { case: "init", value: { serviceName: Customers.typeName, entityId: "ann", state: {} } } });
+    command(1n, "Get", asked);
+    const nobody = {
+      action: { case: "reply" as const, value: { payload: payload(CustomerSchema, { userId: "ann" }) } },
+    };
+    await entity.expect({ message: { case: "reply", value: { commandId: 1n, clientAction: nobody } } });
+    command(2n, "Save", customer);
+    const clientAction = { action: { case: "reply" as const, value: { payload: customer } } };
+    const stateAction = { action: { case: "update" as const, value: { value: customer } } };
+    await entity.expect({ message: { case: "reply", value: { commandId: 2n, clientAction, stateAction } } });
+    command(3n, "Checkout", asked);
+    const sent = payload(Carts.method.checkout.input, { userId: "ann", address: "home" });
+    const target = { serviceName: Carts.typeName, commandName: "Checkout", payload: sent };
+    const forwarding = { action: { case: "forward" as const, value: target } };
+    await entity.expect({ message: { case: "reply", value: { commandId: 3n, clientAction: forwarding } } });
+    entity.end();
+    await entity.completed();
+  });
+});
+
+test("the code in docs/sdk.md is that of the examples", async () => {
+  const page = await readFile(`${root}docs/sdk.md`, "utf8");
+  const files = ["stock", "cart"].map((name) => readFile(`${root}examples/${name}/function.ts`, "utf8"));
+  const lines = new Set((await Promise.all(files)).join("\n").split("\n"));
+  const blocks = [...page.matchAll(/^```ts\n([^]*?)^```$/gm)].map(([, code]) => code!);
+  const shown = blocks.filter((code) => !code.startsWith("const running"));
+  assert.equal(shown.length, 3);
+  for (const line of shown.join("").split("\n")) {
+    if (!/^(\s*\/\/ …)?$/.test(line)) assert.ok(lines.has(line), `no example has the line: ${line}`);
+  }
 });

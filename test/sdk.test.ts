@@ -67,6 +67,10 @@ const counter = crdtEntity(CrdtConfigured, {
       const action = request.actions[0]?.action;
       if (action?.case === "fail") throw new Error("a defect");
       if (action?.case === "delete") context.delete();
+      if (action?.case === "update") {
+        context.state.increment(1);
+        throw new Failure("too late");
+      }
       if (action?.case === "forward") {
         // The next command must not see the state between these two.
         context.state.increment(1);
@@ -190,6 +194,19 @@ suite("a user function", () => {
     call.send(initOf(CrdtConfigured.typeName, "serial"));
     for (const id of [1n, 2n, 3n]) call.send(entityCommand("serial", id, "forward"));
     for (const id of [1n, 2n, 3n]) assert.deepEqual(incrementOf(await call.message()), [id, 2n]);
+    call.end();
+    await call.completed();
+  });
+
+  test("undoes what a command that fails has changed", async () => {
+    const call = caller.open(Crdt.method.handle);
+    call.send(initOf(CrdtConfigured.typeName, "undone"));
+    call.send(entityCommand("undone", 1n, "update"));
+    const { message } = await call.message();
+    assert.equal(message.case, "reply");
+    assert.deepEqual([message.value.clientAction?.action.case, message.value.stateAction], ["failure", undefined]);
+    call.send(entityCommand("undone", 2n, "forward"));
+    assert.deepEqual(incrementOf(await call.message()), [2n, 2n]);
     call.end();
     await call.completed();
   });
@@ -323,7 +340,7 @@ test("elements travel by the convention of all SDKs", () => {
   );
 });
 
-function entityCommand(entityId: string, id: bigint, what: "forward" | "delete" | "fail") {
+function entityCommand(entityId: string, id: bigint, what: "forward" | "delete" | "fail" | "update") {
   const request = payload(EntityRequestSchema, { id: entityId, actions: [{ action: { case: what, value: {} } }] });
   return { message: { case: "command" as const, value: { entityId, id, name: "Call", payload: request } } };
 }

@@ -20,9 +20,11 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
     "lib/user-function/user-function.ts",
     "lib/discovery/service-table.ts",
     "lib/replication/port.ts",
+    "lib/store/store.ts",
   ],
   "lib/routing": ["lib/wire", "lib/core", "lib/mesh/mesh.ts", "lib/discovery/service-table.ts"],
   "lib/mesh": ["lib/core", "lib/wire/gen"],
+  "lib/store": ["lib/wire", "lib/core"],
   "lib/replication": ["crdt", "lib/core", "lib/mesh/mesh.ts", "lib/mesh/failure-detector.ts", "lib/wire/gen"],
   "lib/frontend": ["lib/routing/command.ts", "lib/discovery", "lib/wire", "lib/core", "eventing"],
   "lib/admin": ["lib/core", "lib/mesh/mesh.ts", "eventing", "lib/discovery/service-table.ts"],
@@ -47,7 +49,7 @@ const adapters: Readonly<Record<string, readonly string[]>> = {
   "lib/sdk/": ["@grpc/grpc-js"],
   bench: [],
   scripts: ["esbuild"],
-  test: ["@grpc/grpc-js", "typescript", "fast-check", "libp2p", "@libp2p/", "@multiformats/"],
+  test: ["@grpc/grpc-js", "esbuild", "typescript", "fast-check", "libp2p", "@libp2p/", "@multiformats/"],
   "property-tests": ["fast-check"],
 };
 /** Protobuf at run time is everybody's but the pure data types'. */

@@ -61,9 +61,9 @@ suite("JSON of messages known only at run time", () => {
     const text = json.print(HttpBodySchema.typeName, toBinary(HttpBodySchema, body));
     assert.equal(
       text,
-      '{"contentType":"","data":"","extensions":[{"value":"x","@type":"type.googleapis.com/google.protobuf.StringValue"}]}',
+      '{"contentType":"","data":"","extensions":[{"@type":"type.googleapis.com/google.protobuf.StringValue","value":"x"}]}',
     );
-    assert.deepEqual(fromBinary(HttpBodySchema, json.parse(HttpBodySchema.typeName, text)), body);
+    assert.deepEqual(fromBinary(HttpBodySchema, new Uint8Array(json.parse(HttpBodySchema.typeName, text))), body);
   });
 
   const mistakes: readonly (readonly [text: string, message: RegExp])[] = [
@@ -73,8 +73,8 @@ suite("JSON of messages known only at run time", () => {
     ['{"id":7}', /^id: expected string, got 7$/],
     ['{"actions":[{},{"fail":{"mesage":"x"}}]}', /^actions\[1\]\.fail\.mesage: .*Fail has no such field$/],
     ['{"actions":[{"update":{"gcounter":{"increment":"-1"}}}]}', /^actions\[0\]\.update\.gcounter\.increment: /],
-    ['{"actions":[{"update":{"orset":{"add":"x","clear":true}}}]}', /^actions\[0\]\.update\.orset: .*oneof/],
-    ['{"actions":{}}', /^actions: expected (Array|list|array)/i],
+    ['{"actions":[{"update":{"orset":{"add":"x","clear":true}}}]}', /^actions\[0\]\.update\.orset\.clear: .*oneof/],
+    ['{"actions":{}}', /^actions: expected an array, got an object$/],
     ['{"actions":[3]}', /^actions\[0\]: /],
   ];
   for (const [text, message] of mistakes) {

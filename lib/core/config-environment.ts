@@ -26,6 +26,7 @@ export const aliases: Readonly<Record<string, string>> = {
   METRICS_PORT: "admin.port",
   METRICS_HOST: "admin.host",
   REMOTING_PORT: "mesh.port",
+  MASSA_STORE: "store.url",
 };
 
 /** Read by whoever opens the file, not by the schema. */

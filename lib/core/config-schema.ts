@@ -1,5 +1,19 @@
 import { z } from "zod";
-import { count, countsByName, duration, flag, hostAndPort, list, oneOf, port, size, text } from "./config-values.ts";
+import {
+  count,
+  countsByName,
+  duration,
+  flag,
+  headerName,
+  hostAndPort,
+  list,
+  oneOf,
+  origin,
+  port,
+  size,
+  storePlace,
+  text,
+} from "./config-values.ts";
 
 /** What is known of a setting besides its type; the tables in docs/ are made from it. */
 export interface SettingInfo {
@@ -52,7 +66,7 @@ export const configSchema = z.strictObject({
       size(),
       "256MiB",
       "Bytes held for all calls together",
-      "the next message fails with RESOURCE_EXHAUSTED",
+      "the next message fails with RESOURCE_EXHAUSTED, or 429 over HTTP",
     ),
     greetingTimeout: setting(
       duration(),
@@ -61,6 +75,42 @@ export const configSchema = z.strictObject({
       "it is closed with 408",
     ),
     idleTimeout: setting(duration(), "12h", "A connection without traffic", "it is closed"),
+    bodyTimeout: setting(
+      duration(),
+      "30s",
+      "Until the body of an HTTP request that is one message has come whole",
+      "it is answered with 408, or closed if it was answered before",
+    ),
+    http1: z.strictObject({
+      headersTimeout: setting(
+        duration(),
+        "10s",
+        "Until the headers of the first HTTP/1.1 request of a connection have come",
+        "it is closed with 408",
+      ),
+      keepAlive: setting(
+        duration(),
+        "2m",
+        "From an HTTP/1.1 answer until the headers of the next request have come",
+        "the connection is closed",
+      ),
+      pipeline: setting(
+        count(),
+        "100",
+        "HTTP/1.1 requests of one connection that wait for the answers of earlier ones",
+        "the connection is closed",
+      ),
+    }),
+    cors: z.strictObject({
+      origins: setting(
+        list(origin),
+        "",
+        "Origins whose pages may call, such as https://shop.example; * is all of them",
+      ),
+      headers: setting(list(headerName), "", "Request headers that pages may set besides those of gRPC-Web"),
+      exposed: setting(list(headerName), "", "Response headers that pages may read besides those of gRPC"),
+      maxAge: setting(duration(), "10m", "How long a browser may keep the answer to a preflight"),
+    }),
   }),
   userFunction: z.strictObject({
     host: setting(text(), "127.0.0.1", "Host of the user function"),
@@ -237,6 +287,64 @@ export const configSchema = z.strictObject({
       "the command fails with RESOURCE_EXHAUSTED",
     ),
     pressureAfter: setting(duration(), "200ms", "How long a stream may be unanswered", "an idle one makes room for it"),
+    cache: setting(
+      size(0),
+      "64MiB",
+      "State of value and event-sourced entities kept for their next start",
+      "the least recently used is read from the store again",
+    ),
+  }),
+  value: z.strictObject({
+    passivationTimeout: setting(
+      duration(),
+      "30s",
+      "Idle time of a value entity for which the function names none",
+      "its stream is closed",
+    ),
+  }),
+  eventSourced: z.strictObject({
+    passivationTimeout: setting(
+      duration(),
+      "30s",
+      "Idle time of an event-sourced entity for which the function names none",
+      "its stream is closed",
+    ),
+  }),
+  store: z.strictObject({
+    url: setting(
+      storePlace(),
+      "memory",
+      "Where value and event-sourced entities are kept: `memory`, which ends with the process, or `file:PATH`",
+    ),
+    memory: setting(
+      size(),
+      "1GiB",
+      "What the store in memory may take",
+      "the next write fails with RESOURCE_EXHAUSTED",
+    ),
+    waiting: setting(
+      count(),
+      "10000",
+      "Requests that the store in a file has not answered",
+      "the next one fails with RESOURCE_EXHAUSTED",
+    ),
+    waitingBytes: setting(
+      size(1024),
+      "64MiB",
+      "Bytes of writes that the store in a file has not answered; one alone may be longer",
+      "the next one fails with RESOURCE_EXHAUSTED",
+    ),
+    commit: setting(
+      count(),
+      "1000",
+      "Writes in one commit of the store in a file",
+      "the next ones are the next commit",
+    ),
+    shared: setting(
+      flag(),
+      "true",
+      "Whether nodes that host one service must keep its value and event-sourced entities in a store that all of them see; false accepts that each keeps entities of its own",
+    ),
   }),
   relay: z.strictObject({
     timeout: setting(duration(), "1m", "How long a caller waits for an entity's answer", "the call fails"),
@@ -247,10 +355,10 @@ export const configSchema = z.strictObject({
   }),
   limits: z.strictObject({
     message: setting(
-      size(1024),
+      size(1024, 2 ** 31 - 1),
       "12MiB",
       "One message, after inflating",
-      "RESOURCE_EXHAUSTED, or 413 at the admin port",
+      "RESOURCE_EXHAUSTED, or 413 over HTTP",
     ),
     headers: setting(size(1024), "16KiB", "Header block of one request", "431, or the stream is refused"),
   }),
@@ -280,6 +388,21 @@ export const configSchema = z.strictObject({
       "How long a topic may bring nothing although the broker has something",
       "after twice that its feed is made anew",
     ),
+    eventLog: z.strictObject({
+      maxAttempts: setting(
+        count(1, 1_000),
+        "1",
+        "Attempts at an event of an event log that is answered with a failure",
+        "it is acknowledged and counted",
+      ),
+      page: setting(count(1, 10_000), "64", "Events of an event log read at once"),
+      saveEvents: setting(
+        count(),
+        "20",
+        "Events after which it is kept how far a consumer of an event log has come; with the store in memory 1",
+      ),
+      saveAfter: setting(duration(), "1s", "The same, by time"),
+    }),
     ackWait: setting(duration(), "30s", "How long `POST /topics/…?wait=ack` waits for the outcome", "it answers 504"),
     memory: z.strictObject({
       topics: setting(count(), "1000", "Topics of the embedded broker", "a message for another one is refused"),

@@ -48,13 +48,13 @@ export function duration(minMs = 1) {
 }
 
 /** An amount of memory such as `64MiB`, `60kB` or plain bytes; bytes once read. */
-export function size(minBytes = 1) {
+export function size(minBytes = 1, maxBytes = Number.MAX_SAFE_INTEGER) {
   return value((raw) => {
     const match = /^(\d+(?:\.\d+)?)\s?([kKMG]i?B|B)?$/.exec(raw);
     const unit = match && sizeBytes[match[2] ?? "B"];
     if (!unit) return new Refusal("a size, such as 64MiB, 60kB or a number of bytes");
     const bytes = Math.round(Number(match[1]) * unit);
-    return bytes < minBytes || bytes > Number.MAX_SAFE_INTEGER ? new Refusal(`at least ${minBytes} bytes`) : bytes;
+    return bytes < minBytes || bytes > maxBytes ? new Refusal(`from ${minBytes} to ${maxBytes} bytes`) : bytes;
   });
 }
 
@@ -132,4 +132,34 @@ export function hostAndPort(item: string): string | undefined {
   const number = Number(item.slice(at + 1));
   const isFine = at > 0 && /^\d+$/.test(item.slice(at + 1)) && number > 0 && number <= 65_535;
   return isFine ? undefined : `must be addresses such as proxy-a:9005 with commas between, and "${item}" is none`;
+}
+
+/** Where the store keeps what it keeps: in this process, or in a file. */
+export type StorePlace = { readonly type: "memory" } | { readonly type: "file"; readonly path: string };
+
+/** `memory`, or `file:` and a path. */
+export function storePlace() {
+  return value<StorePlace>((raw) => {
+    if (raw === "memory") return { type: "memory" };
+    const [, path] = /^file:(?!\/\/[^/])(.+)$/s.exec(raw) ?? [];
+    if (path === undefined || path.includes("\0")) {
+      return new Refusal("memory, or file: and a path, such as file:/var/lib/massa/massa.db");
+    }
+    return { type: "file", path };
+  });
+}
+
+/** Refuses what is neither the origin of a web page nor `*`. */
+export function origin(item: string): string | undefined {
+  const isFine = item === "*" || /^[a-z][a-z0-9+.-]*:\/\/[^/\s,]+$/.test(item);
+  return isFine
+    ? undefined
+    : `must be origins such as https://shop.example with commas between, or *, and "${item}" is none`;
+}
+
+/** Refuses what is no name of an HTTP header. */
+export function headerName(item: string): string | undefined {
+  return /^[\w!#$%&'*+.^`|~-]+$/.test(item)
+    ? undefined
+    : `must be names of headers with commas between, and "${item}" is none`;
 }

@@ -54,16 +54,19 @@ export class MassaError extends Error {
   readonly grpcStatus: number;
   /** Whether the callee answered so over gRPC; otherwise it is this side's own finding, such as a bound of ours. */
   readonly isAnswer: boolean;
+  /** Whether the user function said no in a reply of the protocol (a `Failure`), and did not break the call off. */
+  readonly isReply: boolean;
 
   constructor(
     code: Code,
     message: string,
-    options?: ErrorOptions & { readonly grpcStatus?: number; readonly isAnswer?: boolean },
+    options?: ErrorOptions & { readonly grpcStatus?: number; readonly isAnswer?: boolean; readonly isReply?: boolean },
   ) {
     super(message, options);
     this.code = code;
     this.grpcStatus = options?.grpcStatus ?? statusOf[code].grpc;
     this.isAnswer = options?.isAnswer ?? false;
+    this.isReply = options?.isReply ?? false;
   }
 
   /** Brings any caught value into the family, once, at the edge where a foreign library was called. */

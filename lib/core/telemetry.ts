@@ -4,10 +4,23 @@ import { Counter, Gauge, Histogram, Registry } from "prom-client";
 const counters = {
   massa_commands_failed_total: ["Commands that ended with a failure, by code", ["code"]],
   massa_commands_total: ["Commands opened, by service and method", ["service", "method"]],
+  massa_entities_activated_total: ["Entities started, restarts included, by kind", ["kind"]],
+  massa_entities_cache_hits_total: ["Entities started from state that was still in memory, by kind", ["kind"]],
+  massa_entities_cache_misses_total: ["Entities whose state was read from the store, by kind", ["kind"]],
+  massa_entities_conflicts_total: ["Changes refused because another writer had changed the entity, by kind", ["kind"]],
+  massa_entities_events_loaded_total: ["Events read from the store for a replay", []],
+  massa_entities_events_stored_total: ["Events appended for event-sourced entities", []],
+  massa_entities_failed_total: ["Entities torn down because something went wrong, by kind", ["kind"]],
+  massa_entities_passivated_total: ["Entities passivated when idle or to make room, by kind", ["kind"]],
+  massa_entities_snapshots_total: ["Snapshots of event-sourced entities, by what became of them", ["outcome"]],
   massa_eventing_dead_letters_lost_total: ["Dead letters given up for newer ones", ["topic", "group"]],
   massa_eventing_messages_total: ["Messages settled, by what became of them", ["topic", "group", "outcome"]],
   massa_eventing_retries_total: ["Attempts at a message that are to be repeated", ["topic", "group"]],
   massa_eventing_stalled_total: ["Feeds made anew because they no longer moved", ["topic", "group"]],
+  massa_eventing_unconsumed_lost_total: [
+    "Messages given up for newer ones in topics that no group consumes",
+    ["topic"],
+  ],
   massa_front_refused_total: ["Connections closed because of what the peer sent, by reason", ["reason"]],
   massa_limit_reached_total: ["How often a named limit was reached (docs/limits.md), by limit", ["limit"]],
   massa_mesh_links_lost_total: ["Links to other nodes that were lost", []],
@@ -18,10 +31,14 @@ const counters = {
   massa_replication_malformed_total: ["Messages of other nodes that could not be read", []],
   massa_replication_repairs_total: ["Questions to peers for what was lacking, by outcome", ["outcome"]],
   massa_replication_unconfirmed_total: ["Changes not confirmed by MAJORITY or ALL in time", []],
+  massa_store_writes_total: ["Writes of the store: written, refused as a conflict, or failed", ["outcome"]],
 } as const satisfies Record<string, readonly [help: string, labels: readonly string[]]>;
 
 const gauges = {
-  massa_entities_active: ["Entity streams open to the user function", []],
+  massa_entities_active: ["Entities with a stream to the user function, by kind", ["kind"]],
+  massa_entities_commands: ["Commands of entities that wait or are out, by kind", ["kind"]],
+  massa_entities_cache_bytes: ["State kept in memory for the next start of its entity, by estimate", []],
+  massa_entities_cache_entries: ["Entities whose state is kept in memory for their next start", []],
   massa_front_connections: ["Connections open on the front port and socket", []],
   massa_function_sessions: ["HTTP/2 sessions open to the user function", []],
   massa_function_streams: ["gRPC streams to the user function, those that wait included", []],
@@ -34,14 +51,37 @@ const gauges = {
   massa_replication_ring_bytes: ["Recent batches held for those who lack them, by group", ["group"]],
   massa_replication_waiting_bytes: ["Batches that wait ahead of a gap, by group", ["group"]],
   massa_replication_waits: ["Changes that wait for MAJORITY or ALL, by group", ["group"]],
+  massa_store_bytes: ["What the store takes: of memory, or on the disk", []],
+  massa_store_waiting: ["Requests that the embedded store has not answered yet", []],
 } as const satisfies Record<string, readonly [help: string, labels: readonly string[]]>;
 
 const histograms = {
+  massa_entities_recovery_seconds: [
+    "Reading an event-sourced entity from the store and replaying it to the function",
+    [],
+    [0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1, 5],
+  ],
+  massa_entities_reply_seconds: [
+    "One command to a value or event-sourced entity, from sending it to the function's reply, by kind",
+    ["kind"],
+    [0.0005, 0.001, 0.002, 0.005, 0.02, 0.1, 0.5, 2, 10],
+  ],
+  massa_entities_store_seconds: [
+    "Storing what one reply changed, by kind",
+    ["kind"],
+    [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.02, 0.1, 1],
+  ],
   massa_publish_seconds: [
     "Publishing one message until the broker confirmed it",
     [],
     [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10],
   ],
+  massa_store_commit_seconds: [
+    "One commit of the embedded store, until it was on the disk",
+    [],
+    [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.02, 0.1, 1],
+  ],
+  massa_store_commit_writes: ["Writes gathered in one commit of the embedded store", [], [1, 2, 4, 8, 16, 64, 256]],
 } as const satisfies Record<string, readonly [help: string, labels: readonly string[], buckets: readonly number[]]>;
 
 export type CounterName = keyof typeof counters;

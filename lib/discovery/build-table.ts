@@ -1,11 +1,11 @@
-import { type DescMethod, type DescService, getOption, hasOption } from "@bufbuild/protobuf";
+import { type DescMethod, type DescService, getOption } from "@bufbuild/protobuf";
 import { entity_key } from "../wire/gen/cloudstate/entity_key_pb.ts";
 import type { Entity, EntitySpec } from "../wire/gen/cloudstate/entity_pb.ts";
 import { legacy_entity_key } from "../wire/gen/cloudstate/legacy_entity_key_pb.ts";
-import { http } from "../wire/gen/google/api/annotations_pb.ts";
 import { compileKeyScan, isKeyable } from "../wire/key-scan.ts";
 import { type Files, readDescriptors, type Refused } from "./descriptors.ts";
 import { checkConsumers, type EventingSupport, readEventing } from "./eventing-declarations.ts";
+import { readHttpBindings } from "./http-rule.ts";
 import { Rejection } from "./rejection.ts";
 import type { EntityType, Method, Service, ServiceTable } from "./service-table.ts";
 
@@ -68,7 +68,7 @@ function tableOf(entities: readonly Entity[], { files, registry }: Files, suppor
     if (services.has(service.typeName)) throw new Rejection(`Service [${service.typeName}] is reported more than once`);
     services.set(service.typeName, serviceOf(entity, service, type, eventing));
   }
-  for (const service of services.values()) checkConsumers(service);
+  checkConsumers(services.values());
   return { services, files, registry };
 }
 
@@ -168,6 +168,6 @@ function methodOf(service: Service, descriptor: DescMethod, support: EventingSup
     streamedOut: proto.serverStreaming,
     key: compileKeyScan(input, keysOf(descriptor).filter(isKeyable)),
     ...(eventing && { eventing }),
-    ...(hasOption(descriptor, http) && { http: getOption(descriptor, http) }),
+    http: readHttpBindings(descriptor),
   };
 }

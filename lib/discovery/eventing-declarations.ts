@@ -26,21 +26,27 @@ export function readEventing(method: DescMethod, service: string, support: Event
   return { ...(source && { in: source }), ...(out && { out }) };
 }
 
-/** Methods that share a source share its messages by their input types, so these must differ. */
-export function checkConsumers(service: Service): void {
+/**
+ * Methods that share a source and a group share its messages by their input types, whatever services they are of, so these
+ * must differ.
+ */
+export function checkConsumers(services: Iterable<Service>): void {
   const taken = new Map<string, string>();
-  for (const { name, inputType, eventing: declared } of service.methods.values()) {
-    if (!declared?.in) continue;
-    const key = JSON.stringify([declared.in, inputType]);
-    const other = taken.get(key);
-    if (other !== undefined) {
-      const source = "topic" in declared.in ? `topic [${declared.in.topic}]` : `event log [${declared.in.eventLog}]`;
-      throw new Rejection(
-        `Methods [${other}] and [${name}] of ${service.name} both take [${inputType}] from ${source} ` +
-          `as group [${declared.in.consumerGroup}]: give one of them another consumer_group`,
-      );
+  for (const service of services) {
+    for (const { name, inputType, eventing: declared } of service.methods.values()) {
+      if (!declared?.in) continue;
+      const key = JSON.stringify([declared.in, inputType]);
+      const method = `${service.name}.${name}`;
+      const other = taken.get(key);
+      if (other !== undefined) {
+        const source = "topic" in declared.in ? `topic [${declared.in.topic}]` : `event log [${declared.in.eventLog}]`;
+        throw new Rejection(
+          `Methods [${other}] and [${method}] both take [${inputType}] from ${source} ` +
+            `as group [${declared.in.consumerGroup}]: give one of them another consumer_group`,
+        );
+      }
+      taken.set(key, method);
     }
-    taken.set(key, name);
   }
 }
 

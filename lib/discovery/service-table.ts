@@ -1,6 +1,6 @@
 import type { Registry } from "@bufbuild/protobuf";
 import type { FileDescriptorProto } from "@bufbuild/protobuf/wkt";
-import type { HttpRule } from "../wire/gen/google/api/http_pb.ts";
+import type { HttpBinding } from "./http-rule.ts";
 
 /** The four kinds of service that Cloudstate 0.2 knows. */
 export type EntityType = "action" | "crdt" | "value" | "event-sourced";
@@ -49,7 +49,8 @@ export interface Method {
    */
   readonly key: (message: Uint8Array) => string;
   readonly eventing?: Eventing;
-  readonly http?: HttpRule;
+  /** How it is called over HTTP, in order of declaration; absent where its types are not known. */
+  readonly http?: readonly HttpBinding[];
 }
 
 /** Where a method's input comes from, and where its replies go, besides callers (spec/eventing 4.1). */

@@ -1,5 +1,5 @@
 import { MassaError } from "../core/errors.ts";
-import type { FunctionStream, UserFunction } from "../user-function/user-function.ts";
+import type { FunctionStream, FunctionStreamReceiver, UserFunction } from "../user-function/user-function.ts";
 
 /** What an entity hears of its stream. `closed` or `broke` comes once and last. */
 export interface ConversationListener<Out> {
@@ -8,7 +8,10 @@ export interface ConversationListener<Out> {
   writable(): void;
   /** Both directions completed without error, after this side had half-closed. */
   closed(): void;
-  /** The function ended or failed the stream; `error` is absent when it ended it in good order but unasked. */
+  /**
+   * The function ended or failed the stream; `error` is absent when it ended it in good order but unasked, and of the code
+   * `protocol` when it sent what cannot be read.
+   */
   broke(error: MassaError | undefined): void;
 }
 
@@ -19,7 +22,9 @@ export interface Dialect<Out> {
 }
 
 /** One entity stream to the user function: numbers commands from 1, half-closes in good order, knows when it is over. */
-export class Conversation<Out> {
+export class Conversation<Out> implements FunctionStreamReceiver {
+  readonly #dialect: Dialect<Out>;
+  readonly #listener: ConversationListener<Out>;
   readonly #stream: FunctionStream;
   #lastId = 0;
   #writable = true;
@@ -28,32 +33,9 @@ export class Conversation<Out> {
   #answered = false;
 
   constructor(userFunction: UserFunction, dialect: Dialect<Out>, listener: ConversationListener<Out>) {
-    const finish = (tell: () => void) => {
-      if (this.#over) return;
-      this.#over = true;
-      tell();
-    };
-    this.#stream = userFunction.open(dialect.path, {
-      message: (bytes) => {
-        if (this.#over) return;
-        this.#answered = true;
-        let message: Out;
-        try {
-          message = dialect.decode(bytes);
-        } catch (failure) {
-          this.reset();
-          listener.broke(MassaError.from(failure, "protocol"));
-          return;
-        }
-        listener.message(message);
-      },
-      drain: () => {
-        this.#writable = true;
-        if (!this.#over) listener.writable();
-      },
-      end: () => finish(() => (this.#halfClosed ? listener.closed() : listener.broke(undefined))),
-      fail: (error) => finish(() => listener.broke(error)),
-    });
+    this.#dialect = dialect;
+    this.#listener = listener;
+    this.#stream = userFunction.open(dialect.path, this);
   }
 
   /** False while flow control holds the stream back: wait for `writable` before sending what can wait. */
@@ -88,5 +70,37 @@ export class Conversation<Out> {
     if (this.#over) return;
     this.#over = true;
     this.#stream.cancel();
+  }
+
+  message(bytes: Uint8Array): void {
+    if (this.#over) return;
+    this.#answered = true;
+    let message: Out;
+    try {
+      message = this.#dialect.decode(bytes);
+    } catch (failure) {
+      this.reset();
+      this.#listener.broke(MassaError.from(failure, "protocol"));
+      return;
+    }
+    this.#listener.message(message);
+  }
+
+  drain(): void {
+    this.#writable = true;
+    if (!this.#over) this.#listener.writable();
+  }
+
+  end(): void {
+    if (this.#over) return;
+    this.#over = true;
+    if (this.#halfClosed) this.#listener.closed();
+    else this.#listener.broke(undefined);
+  }
+
+  fail(error: MassaError): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#listener.broke(error);
   }
 }

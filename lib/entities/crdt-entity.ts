@@ -15,15 +15,14 @@ import {
   encodeCrdtInit,
   encodeCrdtStreamCancelled,
 } from "../wire/crdt-protocol.ts";
-import { Conversation } from "./conversation.ts";
+import { CancelledStreams } from "./cancelled-streams.ts";
+import { Conversation, type ConversationListener } from "./conversation.ts";
 import { crdtDialect, deltaOf, operationOf } from "./crdt-dialect.ts";
-import { Knowledge } from "./crdt-knowledge.ts";
+import { Knowledge, type KnowledgeListener } from "./crdt-knowledge.ts";
 import type { EntityCall } from "./entity-call.ts";
 import type { Ended, Instance } from "./host.ts";
 
 export interface CrdtEntityOptions {
-  /** Idle time before passivation when the service names none (`crdt.passivationTimeout`). */
-  readonly passivationMs: number;
   /** How long remote changes may be withheld before new commands wait for the catch-up (`crdt.catchUpAfter`). */
   readonly catchUpAfterMs: number;
   /** How long a cancelled stream's response is waited for before deltas go on without it (`crdt.cancelGrace`). */
@@ -47,13 +46,15 @@ export interface CrdtEntityParts {
 /** `starting` reads the state, `closing` has half-closed and waits for the function to complete. */
 type Phase = "starting" | "running" | "finishing" | "closing" | "over";
 
-const lateMax = 1000;
-const writeFailed = "Failed to update CRDT at requested write consistency";
+/** What is said of a change that was not confirmed in time. */
+function unconfirmed(action: CrdtStateAction | undefined): string {
+  const what = action?.action?.type === "delete" ? "delete" : "update";
+  return `Failed to ${what} CRDT at requested write consistency`;
+}
 
 /** One CRDT entity on this node, from its first command to the end of its stream (spec/entities 2.4). */
-export class CrdtEntity implements Instance {
+export class CrdtEntity implements Instance, ConversationListener<CrdtStreamOut>, KnowledgeListener {
   readonly #parts: CrdtEntityParts;
-  readonly #passivationMs: number;
   #phase: Phase = "starting";
   #conversation: Conversation<CrdtStreamOut> | undefined;
   #knowledge: Knowledge | undefined;
@@ -63,23 +64,19 @@ export class CrdtEntity implements Instance {
   readonly #calls = new Map<number, EntityCall>();
   /** Commands out and cancelled streams not yet responded to: while there are any, the function is told no deltas. */
   #mutating = 0;
-  /** Those of them that stream; they are no load. */
-  readonly #streaming = new Set<EntityCall>();
-  readonly #cancelGrace = new Map<number, Cancel>();
-  /** Cancelled streams whose response has not come in time, the oldest forgotten first. */
-  readonly #late = new Map<number, EntityCall>();
+  /** How many of them stream; they are no load. */
+  #streaming = 0;
+  #cancelled: CancelledStreams | undefined;
   /** Remote changes have waited too long: new commands wait until the function has caught up (H12). */
   #holding = false;
   #withheld: Cancel | undefined;
   #lastUsedMs: number;
-  #idleTimer: Cancel | undefined;
   #closeTimer: Cancel | undefined;
   /** Said to open streams when the entity starts again because a change cannot be put into a delta. */
   #restarting = false;
 
   constructor(parts: CrdtEntityParts) {
     this.#parts = parts;
-    this.#passivationMs = parts.service.passivationMs ?? parts.options.passivationMs;
     this.#lastUsedMs = parts.world.clock.monotonic();
     parts.group.read(parts.entityId).then(
       () => this.#start(),
@@ -88,7 +85,7 @@ export class CrdtEntity implements Instance {
   }
 
   get load(): number {
-    return this.#waiting.length + this.#calls.size - this.#streaming.size;
+    return this.#waiting.length + this.#calls.size - this.#streaming;
   }
 
   get idleSinceMs(): number | undefined {
@@ -96,8 +93,8 @@ export class CrdtEntity implements Instance {
     return busy ? undefined : this.#lastUsedMs;
   }
 
-  get unanswered(): boolean {
-    return this.#phase === "running" && this.#calls.size > 0 && this.#conversation?.answered === false;
+  get isServed(): boolean {
+    return this.#phase === "closing" || this.#phase === "over" || this.#conversation?.answered === true;
   }
 
   accept(call: EntityCall): void {
@@ -132,8 +129,15 @@ export class CrdtEntity implements Instance {
       this.#waiting = this.#waiting.filter((other) => other !== call);
       call.fail(timedOut());
     }
+    // A command out for twice the time is not waited for any more: it would count as the entity's load for ever.
+    const forgottenMs = openedBeforeMs - this.#parts.options.closeMs;
     for (const call of this.#calls.values()) {
-      if (call.state !== "out" || call.abandoned || call.openedAtMs >= openedBeforeMs) continue;
+      if (call.state !== "out" || call.openedAtMs >= openedBeforeMs) continue;
+      if (call.openedAtMs < forgottenMs) {
+        this.#crash(`The function did not reply to ${call.method.path} in time`);
+        return;
+      }
+      if (call.abandoned) continue;
       call.fail(timedOut());
       call.state = "out"; // A late reply still takes effect.
       call.abandoned = true;
@@ -158,19 +162,10 @@ export class CrdtEntity implements Instance {
     if (this.#phase !== "starting") return;
     const { group, entityId, service, userFunction } = this.#parts;
     this.#phase = "running";
-    this.#knowledge = new Knowledge(group, entityId, {
-      changed: () => this.#remoteChange(),
-      deleted: () => this.#deletedElsewhere(),
-    });
-    this.#conversation = new Conversation(userFunction, crdtDialect, {
-      message: (message) => this.#message(message),
-      writable: () => this.#goOn(),
-      closed: () => this.#end(),
-      broke: (error) => this.#broke(error),
-    });
+    this.#knowledge = new Knowledge(group, entityId, this);
+    this.#conversation = new Conversation(userFunction, crdtDialect, this);
     const initial = this.#knowledge.initial();
     this.#conversation.send(encodeCrdtInit(service.name, entityId, initial && deltaOf(initial)));
-    this.#armIdle(this.#passivationMs);
     this.#goOn();
   }
 
@@ -181,7 +176,7 @@ export class CrdtEntity implements Instance {
     this.#occupy(call);
     const { name, streamedOut } = call.method;
     const { entityId } = this.#parts;
-    const command = { entityId, id: call.id, name, payload: call.payload, streamed: streamedOut };
+    const command = { entityId, id: call.id, name, payload: call.takePayload(), streamed: streamedOut };
     this.#conversation!.send(encodeCrdtCommand(command));
   }
 
@@ -208,7 +203,7 @@ export class CrdtEntity implements Instance {
     return true;
   }
 
-  #remoteChange(): void {
+  remoteChange(): void {
     if (this.#phase !== "running") return;
     if (this.#mutating === 0 && this.#conversation!.isWritable()) {
       this.#goOn();
@@ -219,7 +214,7 @@ export class CrdtEntity implements Instance {
     });
   }
 
-  #deletedElsewhere(): void {
+  deletedElsewhere(): void {
     if (this.#phase !== "running" && this.#phase !== "finishing") return;
     this.#conversation!.send(encodeCrdtDelete());
     this.#leave();
@@ -232,11 +227,19 @@ export class CrdtEntity implements Instance {
       else call.fail(new MassaError("failed", "Entity deleted"));
     }
     this.#calls.clear();
-    this.#streaming.clear();
+    this.#streaming = 0;
     this.#halfClose();
   }
 
-  #message(message: CrdtStreamOut): void {
+  writable(): void {
+    this.#goOn();
+  }
+
+  closed(): void {
+    this.#end();
+  }
+
+  message(message: CrdtStreamOut): void {
     this.#lastUsedMs = this.#parts.world.clock.monotonic();
     switch (message.type) {
       case "reply":
@@ -248,9 +251,10 @@ export class CrdtEntity implements Instance {
           if (this.#phase !== "closing") this.#unknownStream(message.commandId);
           return;
         }
+        // The function has ended it: what the element does to its caller cancels nothing any more.
+        if (message.endStream) this.#forget(call);
         const taken = call.element({ action: message.clientAction, effects: message.sideEffects });
         if (message.endStream) {
-          this.#forget(call);
           if (taken) call.end();
           this.#goOn();
           this.#finishIfDone();
@@ -288,7 +292,8 @@ export class CrdtEntity implements Instance {
     const deleting = reply.stateAction?.action?.type === "delete";
     if (reply.streamed && !deleting) {
       call.state = "streaming";
-      this.#streaming.add(call);
+      call.streams = true;
+      this.#streaming += 1;
     } else {
       this.#calls.delete(call.id);
     }
@@ -325,8 +330,10 @@ export class CrdtEntity implements Instance {
         this.#answer(call, reply);
         return;
       }
-      if (call.state !== "over") call.fail(new MassaError("failed", writeFailed));
-      this.#crash(writeFailed);
+      const text = unconfirmed(reply.stateAction);
+      // One that streamed to its end meanwhile is over, and its caller still waits.
+      if (call.state !== "over" || call.isBlocked) call.fail(new MassaError("failed", text));
+      this.#crash(text);
     });
   }
 
@@ -346,13 +353,12 @@ export class CrdtEntity implements Instance {
   }
 
   #cancelStream(call: EntityCall): void {
-    if (this.#phase === "closing" || this.#phase === "over" || this.#cancelGrace.has(call.id)) return;
+    if (this.#phase === "closing" || this.#phase === "over" || this.#cancelled?.isAwaited(call.id) === true) return;
     if (this.#calls.get(call.id) !== call) return;
     this.#occupy(call);
-    this.#cancelGrace.set(
-      call.id,
-      this.#parts.world.clock.after(this.#parts.options.cancelGraceMs, () => this.#cancelIgnored(call)),
-    );
+    const { world, options } = this.#parts;
+    this.#cancelled ??= new CancelledStreams();
+    this.#cancelled.await(call, world.clock, options.cancelGraceMs, () => this.#cancelIgnored(call));
     this.#conversation!.send(encodeCrdtStreamCancelled(this.#parts.entityId, call.id));
   }
 
@@ -360,21 +366,18 @@ export class CrdtEntity implements Instance {
   #cancelIgnored(call: EntityCall): void {
     this.#forget(call);
     call.state = "over";
-    if (this.#late.size >= lateMax) this.#late.delete(this.#late.keys().next().value!);
-    this.#late.set(call.id, call);
     this.#goOn();
     this.#finishIfDone();
   }
 
   #cancelResponse(id: number, action: CrdtStateAction | undefined, effects: CrdtReply["sideEffects"]): void {
-    const call = this.#calls.get(id) ?? this.#late.get(id);
+    const call = this.#calls.get(id) ?? this.#cancelled?.takeLate(id);
     if (!call) {
       if (this.#phase !== "closing") this.#unknownStream(id);
       return;
     }
     const number = this.#apply(action);
     if (number === "refused") return;
-    this.#late.delete(id);
     this.#forget(call);
     call.state = "over";
     if (action?.action?.type === "delete") this.#leave();
@@ -384,7 +387,7 @@ export class CrdtEntity implements Instance {
     else {
       this.#parts.group.confirm(number, consistency, (ok) => {
         if (ok) runEffects();
-        else this.#crash(writeFailed);
+        else this.#crash(unconfirmed(action));
       });
     }
     this.#goOn();
@@ -406,23 +409,13 @@ export class CrdtEntity implements Instance {
   /** The function has nothing more to say to the call. */
   #forget(call: EntityCall): void {
     if (!this.#calls.delete(call.id)) return;
-    this.#streaming.delete(call);
-    this.#cancelGrace.get(call.id)?.();
-    this.#cancelGrace.delete(call.id);
+    if (call.streams) this.#streaming -= 1;
+    this.#cancelled?.settled(call.id);
     this.#settle(call);
   }
 
   #unknownStream(id: number): void {
     this.#parts.reportError(`Received streamed message for unknown command id: ${id}`);
-  }
-
-  #armIdle(delayMs: number): void {
-    this.#idleTimer = this.#parts.world.clock.after(delayMs, () => {
-      if (this.#phase !== "running") return;
-      const idleMs = this.idleSinceMs === undefined ? 0 : this.#parts.world.clock.monotonic() - this.idleSinceMs;
-      if (idleMs >= this.#passivationMs - 1) this.#finish();
-      else this.#armIdle(this.#passivationMs - idleMs);
-    });
   }
 
   /** No more commands are sent; once those out are replied to, the stream is half-closed. */
@@ -453,7 +446,7 @@ export class CrdtEntity implements Instance {
     });
   }
 
-  #broke(error: MassaError | undefined): void {
+  broke(error: MassaError | undefined): void {
     if (this.#phase === "closing") {
       this.#end();
       return;
@@ -483,11 +476,9 @@ export class CrdtEntity implements Instance {
   #end(): void {
     if (this.#phase === "over") return;
     this.#phase = "over";
-    this.#idleTimer?.();
     this.#withheld?.();
     this.#closeTimer?.();
-    for (const grace of this.#cancelGrace.values()) grace();
-    this.#cancelGrace.clear();
+    this.#cancelled?.clear();
     this.#knowledge?.close();
     this.#parts.ended(this.#waiting);
   }

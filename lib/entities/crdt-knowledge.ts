@@ -1,40 +1,55 @@
-import { Belief, dropAll, type Effect, Known, mutate, type Operation, type Table } from "../../crdt/index.ts";
-import type { ReplicaGroup } from "../replication/port.ts";
+import {
+  type Applied,
+  Belief,
+  dropAll,
+  type Effect,
+  Known,
+  mutate,
+  type Operation,
+  type Table,
+} from "../../crdt/index.ts";
+import type { ReplicaGroup, Watcher } from "../replication/port.ts";
 
 /** What an entity hears of changes from elsewhere. */
 export interface KnowledgeListener {
   /** There is something that the function does not know yet. */
-  changed(): void;
+  remoteChange(): void;
   /** The entity that the function knows exists no more. */
-  deleted(): void;
+  deletedElsewhere(): void;
 }
 
 /**
- * What the function of one entity knows of the replicated state: its changes are judged against what it knew (H8), and what it
- * is told starts from what it must believe (H17).
+ * What the function of one entity knows of the replicated state: its changes are judged against what it knew, and what it is
+ * told starts from what it must believe.
  */
-export class Knowledge {
+export class Knowledge implements Watcher {
   readonly #group: ReplicaGroup;
   readonly #entityId: string;
   readonly #table: Table;
   readonly #known: Known;
   readonly #belief = new Belief();
-  readonly #unwatch: () => void;
+  readonly #listener: KnowledgeListener;
 
   constructor(group: ReplicaGroup, entityId: string, listener: KnowledgeListener) {
     this.#group = group;
     this.#entityId = entityId;
-    this.#unwatch = group.watch(entityId, {
-      changed: (applied) => {
-        this.#known.note(applied);
-        this.#belief.touch(applied);
-        if (this.#table.size === 0 && this.#belief.value !== undefined) listener.deleted();
-        else listener.changed();
-      },
-      members: () => listener.changed(),
-    });
+    this.#listener = listener;
+    group.watch(entityId, this);
     this.#table = group.table(entityId);
     this.#known = new Known(this.#table);
+  }
+
+  /** The group tells of a change that was made elsewhere. */
+  changed(applied: Applied): void {
+    this.#known.note(applied);
+    this.#belief.touch(applied);
+    if (this.#table.size === 0 && this.#belief.value !== undefined) this.#listener.deletedElsewhere();
+    else this.#listener.remoteChange();
+  }
+
+  /** The group tells of members that came or went, which a vote shows. */
+  members(): void {
+    this.#listener.remoteChange();
   }
 
   /** The delta of the init; undefined: no state exists. */
@@ -64,12 +79,12 @@ export class Knowledge {
   }
 
   close(): void {
-    this.#unwatch();
+    this.#group.unwatch(this.#entityId, this);
   }
 
   #change(make: (dots: { readonly replica: string; next(): number }) => Effect): number {
     let effect: Effect | undefined;
-    const { number, applied } = this.#group.change(this.#entityId, (dots) => (effect = make(dots)));
+    const { number, applied } = this.#group.change(this.#entityId, (dots) => (effect = make(dots)), this);
     this.#known.own(effect!);
     this.#belief.touch(applied);
     return number;

@@ -11,10 +11,27 @@ export interface CallOwner {
 /** Where a call stands: not yet sent, sent and not replied to, replied to and streaming, or done. */
 export type CallState = "waiting" | "out" | "streaming" | "over";
 
+/** The bounds of all calls of one host, and what counts towards them. */
+export class CallBounds {
+  /** Unread elements per streamed command (`entities.streamBuffer`). */
+  readonly heldMax: number;
+  /** Payloads of commands that are not sent yet. */
+  waitingBytes = 0;
+  readonly #streamGivenUp: () => void;
+
+  constructor(heldMax: number, streamGivenUp: () => void) {
+    this.heldMax = heldMax;
+    this.#streamGivenUp = streamGivenUp;
+  }
+
+  streamGivenUp(): void {
+    this.#streamGivenUp();
+  }
+}
+
 /** One command to an entity, from its arrival to its last element. */
 export class EntityCall implements Call {
   readonly method: Method;
-  readonly payload: AnyValue;
   readonly openedAtMs: number;
   /** The command's id on its entity's stream; 0 while it waits. */
   id = 0;
@@ -24,19 +41,31 @@ export class EntityCall implements Call {
   owner: CallOwner | undefined;
   /** Whether the function may still change state on this call's account, so that no delta may reach it (spec/entities 2.4.2). */
   mutating = false;
+  /** Replied to and open since: no load of its entity. */
+  streams = false;
   readonly #receiver: ElementReceiver;
-  readonly #heldMax: number;
+  readonly #bounds: CallBounds;
+  #payload: AnyValue | undefined;
   #held: Element[] | undefined;
   #paused = false;
   #blocked = false;
   #ending: MassaError | "end" | undefined;
 
-  constructor(method: Method, payload: AnyValue, receiver: ElementReceiver, openedAtMs: number, heldMax: number) {
+  constructor(method: Method, payload: AnyValue, receiver: ElementReceiver, openedAtMs: number, bounds: CallBounds) {
     this.method = method;
-    this.payload = payload;
     this.openedAtMs = openedAtMs;
+    this.#payload = payload;
     this.#receiver = receiver;
-    this.#heldMax = heldMax;
+    this.#bounds = bounds;
+    bounds.waitingBytes += payload.value.byteLength;
+  }
+
+  /** Its input, once: whoever sends the command takes it, and it is not held any longer. */
+  takePayload(): AnyValue {
+    const payload = this.#payload;
+    if (!payload) throw new Error(`the payload of ${this.method.path} was taken before`);
+    this.#release();
+    return payload;
   }
 
   /**
@@ -48,15 +77,16 @@ export class EntityCall implements Call {
       this.#receiver.element(element);
       return true;
     }
-    if ((this.#held?.length ?? 0) < this.#heldMax) {
+    if ((this.#held?.length ?? 0) < this.#bounds.heldMax) {
       (this.#held ??= []).push(element);
       return true;
     }
     this.#held = undefined;
+    this.#bounds.streamGivenUp();
     this.fail(
       new MassaError(
         "exhausted",
-        `the caller left ${this.#heldMax} messages of this stream unread (entities.streamBuffer)`,
+        `the caller left ${this.#bounds.heldMax} messages of this stream unread (entities.streamBuffer)`,
       ),
     );
     return false;
@@ -88,6 +118,7 @@ export class EntityCall implements Call {
   /** What waits for a confirmation that will not come is dropped; what the caller has not read yet comes first. */
   fail(error: MassaError): void {
     this.state = "over";
+    this.#release();
     if (this.#blocked) {
       this.#blocked = false;
       this.#held = undefined;
@@ -109,6 +140,7 @@ export class EntityCall implements Call {
     if (this.abandoned) return;
     this.abandoned = true;
     this.#held = undefined;
+    if (this.state === "waiting") this.#release();
     if (this.state !== "over") this.owner?.cancelled(this);
   }
 
@@ -119,6 +151,11 @@ export class EntityCall implements Call {
   resume(): void {
     this.#paused = false;
     if (!this.#blocked) this.#flush();
+  }
+
+  #release(): void {
+    if (this.#payload) this.#bounds.waitingBytes -= this.#payload.value.byteLength;
+    this.#payload = undefined;
   }
 
   #flush(): void {

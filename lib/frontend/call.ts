@@ -256,7 +256,10 @@ export class GrpcCall implements StreamReceiver, Caller {
         this.abort(new MassaError("internal", `no request message for ${this.#route.method}, which takes one`));
         return;
       }
-      this.#open(this.#payload);
+      const payload = this.#payload;
+      // Whoever carries it out holds it from here on, and no longer than it has to.
+      this.#payload = undefined;
+      this.#open(payload);
     }
     this.#call!.halfClose();
   }

@@ -5,10 +5,14 @@ import type { World } from "../core/world.ts";
 import type { ServiceTable } from "../discovery/service-table.ts";
 import type { Router } from "../routing/command.ts";
 import type { Http2Engine } from "../wire/http2.ts";
-import type { Route } from "./call.ts";
+import type { CallParts, Route } from "./call.ts";
+import type { CorsOptions } from "./cors.ts";
 import { createGrpcFront } from "./grpc.ts";
 import { createHealth } from "./health.ts";
+import { createHttpFront } from "./http-front.ts";
+import { createHttpRoutes } from "./http-routes.ts";
 import { openListener, type ListenerOptions } from "./listener.ts";
+import { OpenCalls } from "./open-calls.ts";
 import { ownFiles } from "./own-files.ts";
 import { createReflection } from "./reflection.ts";
 import { indexSymbols } from "./symbols.ts";
@@ -29,6 +33,8 @@ export interface FrontOptions extends ListenerOptions {
   readonly messageBytesMax: number;
   /** `frontend.buffer` (256 MiB): bytes held for all calls together. */
   readonly bufferBytes: number;
+  /** `frontend.cors`: pages of which origins may call; by default none. */
+  readonly cors: CorsOptions;
 }
 
 /** The front port and socket with all that is served on them. */
@@ -49,8 +55,18 @@ const lastWordMs = 500;
 
 /** Binds the front port (and the Unix socket, if there is one) and serves from then on. Rejects when it cannot be bound. */
 export async function openFront(parts: FrontParts): Promise<Front> {
-  const { router, world, log, options } = parts;
-  const grpc = createGrpcFront(parts, options);
+  const { router, world, log, telemetry, options } = parts;
+  const calls = new OpenCalls(options.bufferBytes);
+  const callParts: CallParts = {
+    world,
+    log,
+    telemetry,
+    ...options,
+    budget: calls.budget,
+    closed: (call) => calls.delete(call),
+  };
+  const http = createHttpFront({ ...callParts, ...options, router, calls });
+  const grpc = createGrpcFront({ ...callParts, calls, serveHttp: http.serve });
   const health = createHealth();
   let services = new Set<string>();
 
@@ -65,17 +81,18 @@ export async function openFront(parts: FrontParts): Promise<Front> {
     const reflection = createReflection(table.services.keys(), indexSymbols([...table.files, ...ownFiles]));
     for (const route of [...health.routes, ...reflection]) add(`/${route.service}/${route.method}`, route);
     grpc.setRoutes(routes);
+    http.setRoutes(createHttpRoutes(table, log), routes);
     const before = services;
     services = new Set(table.services.keys());
     health.setServices(services);
     for (const name of before) {
       if (!services.has(name))
-        grpc.abort(new MassaError("unavailable", `service ${name} is not served here any more`), name);
+        calls.abort(new MassaError("unavailable", `service ${name} is not served here any more`), name);
     }
   };
   setTable(parts.table);
   const listener = await openListener(
-    { ...parts, serve: (stream, headers, ended) => grpc.stream(stream, headers, ended) },
+    { ...parts, serve: (stream, headers, ended) => grpc.stream(stream, headers, ended), serveHttp: http.serve },
     options,
   );
   log.info({ port: listener.port, socket: options.socket }, "front port open");
@@ -84,7 +101,7 @@ export async function openFront(parts: FrontParts): Promise<Front> {
   return {
     port: listener.port,
     get calls() {
-      return grpc.calls;
+      return calls.size;
     },
     setTable,
     setServing: (serving) => health.setServing(serving),
@@ -98,14 +115,14 @@ export async function openFront(parts: FrontParts): Promise<Front> {
     health.shutDown();
     const { promise, resolve } = Promise.withResolvers<undefined>();
     let cancel = world.clock.after(timeoutMs, () => {
-      log.warn({ calls: grpc.calls, timeoutMs }, "calls ended because draining took too long");
-      grpc.abort(new MassaError("unavailable", "the proxy is shutting down"));
+      log.warn({ calls: calls.size, timeoutMs }, "calls ended because draining took too long");
+      calls.abort(new MassaError("unavailable", "the proxy is shutting down"));
       // A client that does not read its last word is not waited for.
       cancel = world.clock.after(lastWordMs, () => resolve(undefined));
     });
-    grpc.refuseCalls();
+    calls.refuse();
     listener.drain();
-    grpc.onIdle(() => resolve(undefined));
+    calls.onIdle(() => resolve(undefined));
     await promise;
     cancel();
   }

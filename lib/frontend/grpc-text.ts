@@ -17,13 +17,15 @@ export function trailersOf(error: MassaError): HeaderBlock {
 /** Trailers of at most so many bytes of text, for a client refuses headers that are too large. */
 const messageCharactersMax = 2_048;
 
-/** `grpc-message`: printable ASCII but `%` stays, all else is percent-encoded UTF-8. */
+/** `grpc-message`: printable ASCII but `%` stays, all else is percent-encoded UTF-8, and so are spaces at the ends: HTTP/2 refuses them. */
 function percentEncoded(text: string): string {
   const short = text.length > messageCharactersMax ? `${text.slice(0, messageCharactersMax)}…` : text;
-  if (/^[\x20-\x24\x26-\x7e]*$/.test(short)) return short;
+  if (/^(?! )[\x20-\x24\x26-\x7e]*(?<! )$/.test(short)) return short;
   let encoded = "";
-  for (const byte of Buffer.from(short, "utf8")) {
-    const plain = byte >= 0x20 && byte <= 0x7e && byte !== 0x25;
+  const bytes = Buffer.from(short, "utf8");
+  for (const [index, byte] of bytes.entries()) {
+    const isInner = index > 0 && index < bytes.length - 1;
+    const plain = byte <= 0x7e && byte !== 0x25 && (byte > 0x20 || (byte === 0x20 && isInner));
     encoded += plain ? String.fromCharCode(byte) : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
   }
   return encoded;

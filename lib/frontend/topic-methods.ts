@@ -2,15 +2,16 @@ import type { CloudEvent } from "../../eventing/cloud-event.ts";
 import { isJson, textOf } from "../../eventing/cloud-event.ts";
 import { payloadOf } from "../../eventing/event-payload.ts";
 import { MassaError } from "../core/errors.ts";
-import type { Method, ServiceTable } from "../discovery/service-table.ts";
+import type { EventSource, Method, ServiceTable } from "../discovery/service-table.ts";
 import type { AnyValue } from "../wire/protocol.ts";
 
 /** Reads JSON text as a message of the table by the proto3 JSON mapping; throws `invalid` naming the field's path. */
 export type ReadJson = (typeName: string, jsonText: string) => Uint8Array;
 
-/** Methods that share the messages of one topic and group (spec/eventing 4.1). */
+/** Methods that share the messages of one topic, or event log, and group (spec/eventing 4.1). */
 export interface Consumer {
-  readonly topic: string;
+  readonly kind: "topic" | "event log";
+  readonly source: string;
   readonly group: string;
   readonly methods: readonly Method[];
 }
@@ -23,25 +24,31 @@ export interface Selection {
 
 const anyType = "google.protobuf.Any";
 
-/** The consumers of topics that a table declares, by topic and group. */
-export function consumersOf(table: ServiceTable | undefined): ReadonlyMap<string, Consumer> {
+/** The consumers of topics, or of event logs, that a table declares, by source and group. */
+export function consumersOf(table: ServiceTable | undefined, kind: Consumer["kind"]): ReadonlyMap<string, Consumer> {
   const consumers = new Map<string, Consumer & { methods: Method[] }>();
   for (const service of table?.services.values() ?? []) {
     for (const method of service.methods.values()) {
-      const source = method.eventing?.in;
-      if (!source || !("topic" in source)) continue;
-      const { topic, consumerGroup: group } = source;
-      const name = JSON.stringify([topic, group]);
+      const source = nameOf(method.eventing?.in, kind);
+      if (source === undefined) continue;
+      const group = method.eventing!.in!.consumerGroup;
+      const name = JSON.stringify([source, group]);
       const consumer = consumers.get(name);
       if (consumer) consumer.methods.push(method);
-      else consumers.set(name, { topic, group, methods: [method] });
+      else consumers.set(name, { kind, source, group, methods: [method] });
     }
   }
   return consumers;
 }
 
+function nameOf(source: EventSource | undefined, kind: Consumer["kind"]): string | undefined {
+  if (source === undefined) return undefined;
+  if (kind === "topic") return "topic" in source ? source.topic : undefined;
+  return "eventLog" in source ? source.eventLog : undefined;
+}
+
 /** Chooses the method by the rules of spec/eventing 4.2, *Method selection*. Throws `invalid` when no attempt can ever succeed. */
-export function select(event: CloudEvent, { topic, methods }: Consumer, readJson: ReadJson): Selection {
+export function select(event: CloudEvent, { kind, source, methods }: Consumer, readJson: ReadJson): Selection {
   const payload = payloadOf(event);
   const { typeUrl } = payload;
   const takesAny = methods.find(({ inputType }) => inputType === anyType);
@@ -55,7 +62,7 @@ export function select(event: CloudEvent, { topic, methods }: Consumer, readJson
   const named = isJson(event.contentType) ? methodOfType(event.type, methods) : undefined;
   if (!named) {
     const types = methods.map(({ inputType }) => inputType).join(", ");
-    throw new MassaError("invalid", `no method takes ${typeUrl} from topic ${topic}; its consumers take ${types}`);
+    throw new MassaError("invalid", `no method takes ${typeUrl} from ${kind} ${source}; its consumers take ${types}`);
   }
   const value = readJson(named.inputType, textOf(event.data));
   return { method: named, payload: { typeUrl: `type.googleapis.com/${named.inputType}`, value } };

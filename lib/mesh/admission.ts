@@ -2,6 +2,7 @@ import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { MassaError } from "../core/errors.ts";
 import { decodeHello, protocolVersion, type Introduction } from "./hello.ts";
+import type { Hello } from "./mesh.ts";
 
 const label = "massa-hello-1";
 const nonceBytes = 32;
@@ -18,6 +19,8 @@ export interface AdmissionOptions {
   /** This node's encoded hello. */
   readonly hello: Uint8Array;
   readonly cluster: string;
+  /** Why a node that says this of itself cannot be in one mesh with this one; undefined: it can. */
+  readonly refusal: (theirs: Hello) => string | undefined;
   /** 32 random bytes, never used again. */
   readonly nonce: Uint8Array;
 }
@@ -108,6 +111,8 @@ export class Admission {
       return this.#refuse(`it belongs to cluster "${hello.cluster}", this node to "${cluster}" (mesh.cluster)`);
     if (hello.protocolVersion < protocolVersion - 1)
       return this.#refuse(`it speaks version ${hello.protocolVersion}, this node ${protocolVersion}`);
+    const refusal = this.#options.refusal(hello);
+    if (refusal !== undefined) return this.#refuse(refusal);
     return this.#end({ send: [], outcome: { type: "admitted", greeted } });
   }
 

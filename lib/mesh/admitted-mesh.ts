@@ -9,6 +9,7 @@ import { decodeGossip, encodeGossip } from "./frames.ts";
 import { encodeHello, protocolVersion, type Introduction } from "./hello.ts";
 import type { LinkLimits } from "./link-limits.ts";
 import type {
+  FirstHello,
   Hello,
   HelloChanges,
   Mesh,
@@ -19,10 +20,11 @@ import type {
   ResponseReceiver,
 } from "./mesh.ts";
 import { Session } from "./session.ts";
+import { unsharedConflict } from "./unshared.ts";
 
 /** What a mesh of admitted nodes is told; every bound has its default in `defaultMeshLimits`. */
 interface AdmittedMeshOptions {
-  readonly hello: Omit<Hello, "protocolVersion" | "addresses">;
+  readonly hello: FirstHello;
   /** `host:port` of other nodes, perhaps of this one too. */
   readonly peers: readonly string[];
   /** The cluster key, and perhaps the one before or after it; empty: none. */
@@ -71,7 +73,7 @@ export class AdmittedMesh implements Mesh, CarrierEvents {
     this.id = carrier.id;
     this.#carrier = carrier;
     this.#options = options;
-    this.#hello = { ...options.hello, protocolVersion, addresses: options.advertise };
+    this.#hello = { ...options.hello, protocolVersion, addresses: options.advertise, unsharedServices: [] };
     const { world, peers, resolve, limits, log, keys, telemetry } = options;
     this.#entrance = new Entrance({
       selfId: this.id,
@@ -84,6 +86,7 @@ export class AdmittedMesh implements Mesh, CarrierEvents {
       hello: () => this.#hello,
       neighbours: () => this.peers().map(({ id, hello }) => ({ id, addresses: hello.addresses })),
       isUp: (peerId) => this.#sessions.get(peerId)?.isUp === true,
+      refusal: (theirs, sent) => this.#refusal(theirs, sent),
       admitted: (connection, introduction, sent) => this.#admitted(connection, introduction, sent),
     });
     this.#dialler = new Dialler({
@@ -134,7 +137,10 @@ export class AdmittedMesh implements Mesh, CarrierEvents {
   announce(changes: HelloChanges): void {
     this.#hello = { ...this.#hello, ...changes };
     const encoded = encodeHello(this.#hello, []);
-    for (const session of this.#sessions.values()) if (session.isUp) session.link.sendHello(encoded);
+    for (const session of this.#sessions.values()) {
+      if (session.isUp) session.link.sendHello(encoded);
+      session.judge();
+    }
   }
 
   send(peerId: string, channel: number, body: Uint8Array): boolean {
@@ -237,6 +243,11 @@ export class AdmittedMesh implements Mesh, CarrierEvents {
     for (const neighbour of neighbours.slice(0, this.#options.limits.linksMax)) this.#dialler.learn(neighbour);
   }
 
+  /** Nodes that this one has links to count, too: what is told to one of two that do not go together would be lost to the other. */
+  #refusal(theirs: Hello, own: Hello): string | undefined {
+    return unsharedConflict(theirs, own, this.peers());
+  }
+
   #replace(session: Session, connection: Connection): void {
     this.#kept = connection;
     session.end("the node linked anew");
@@ -252,6 +263,8 @@ export class AdmittedMesh implements Mesh, CarrierEvents {
       clock: world.clock,
       listener: this.#listener!,
       soon,
+      refusal: (theirs) => this.#refusal(theirs, this.#hello),
+      limited: (limit) => telemetry.count("massa_limit_reached_total", { limit }),
       up: () => {
         cancelTimeout();
         cancelStale = world.clock.after(limits.admissionTimeoutMs, () => session.age());

@@ -22,6 +22,8 @@ interface EntranceOptions {
   readonly hello: () => Hello;
   readonly neighbours: () => readonly Neighbour[];
   readonly isUp: (peerId: string) => boolean;
+  /** Why a node that says this of itself cannot be in the mesh with this one, which said `sent`; undefined: it can. */
+  readonly refusal: (theirs: Hello, sent: Hello) => string | undefined;
   /** The node at the other end has proved to know the key; `sent` is the hello that it was told. */
   readonly admitted: (connection: Connection, introduction: Introduction, sent: Hello) => void;
 }
@@ -125,6 +127,7 @@ export class Entrance {
       peerId: contact.connection.peerId,
       hello: encodeHello(sent, this.#options.neighbours()),
       cluster: sent.cluster,
+      refusal: (theirs) => this.#options.refusal(theirs, sent),
       nonce: world.random.bytes(32),
     });
     const carryOut = (step: AdmissionStep) => {

@@ -144,6 +144,7 @@ function encodeFailure(failure: MassaError): Uint8Array {
     .uint32(26)
     .string(message);
   if (failure.isAnswer) writer.uint32(32).bool(true);
+  if (failure.isReply) writer.uint32(40).bool(true);
   return writer.finish();
 }
 
@@ -152,17 +153,18 @@ function decodeFailure(bytes: Uint8Array): MassaError {
   let code = "";
   let grpcStatus = 13;
   let message = "";
-  let isAnswer = false;
+  let [isAnswer, isReply] = [false, false];
   while (reader.pos < reader.len) {
     const [field, wireType] = reader.tag();
     if (field === 1) code = reader.string();
     else if (field === 4) isAnswer = reader.bool();
+    else if (field === 5) isReply = reader.bool();
     else if (field === 2) grpcStatus = reader.uint32();
     else if (field === 3) message = reader.string();
     else reader.skip(wireType, field);
   }
   const known = Object.hasOwn(statusOf, code) ? (code as Code) : MassaError.fromGrpc(grpcStatus, message).code;
-  return new MassaError(known, message, { grpcStatus, isAnswer });
+  return new MassaError(known, message, { grpcStatus, isAnswer, isReply });
 }
 
 /** Wraps a gossip message so that every receiver knows it by (origin, number). */

@@ -25,6 +25,7 @@ export function encodeHello(hello: Hello, neighbours: readonly Neighbour[]): Uin
   for (const group of hello.groups) writer.uint32(58).string(group);
   for (const address of hello.addresses) writer.uint32(66).string(address);
   if (hello.members.length > 0) writer.uint32(74).bytes(hello.members);
+  for (const service of hello.unsharedServices) writer.uint32(90).string(service);
   for (const neighbour of neighbours) {
     const inner = new BinaryWriter().uint32(10).string(neighbour.id);
     for (const address of neighbour.addresses) inner.uint32(18).string(address);
@@ -46,7 +47,12 @@ export function decodeHello(bytes: Uint8Array): Introduction | undefined {
 
 function readHello(bytes: Uint8Array): Introduction {
   const reader = new BinaryReader(bytes);
-  const lists = { services: [] as string[], groups: [] as string[], addresses: [] as string[] };
+  const lists: { [list in "services" | "groups" | "addresses" | "unsharedServices"]: string[] } = {
+    services: [],
+    groups: [],
+    addresses: [],
+    unsharedServices: [],
+  };
   const neighbours: Neighbour[] = [];
   let [version, incarnation] = [0, 0];
   let [cluster, nodeName, replica] = ["", "", ""];
@@ -63,6 +69,7 @@ function readHello(bytes: Uint8Array): Introduction {
     else if (field === 8) lists.addresses.push(reader.string());
     else if (field === 9) members = reader.bytes().slice();
     else if (field === 10) neighbours.push(readNeighbour(reader.bytes()));
+    else if (field === 11) lists.unsharedServices.push(reader.string());
     else reader.skip(wireType, field);
   }
   return {

@@ -32,7 +32,7 @@ import { AdmittedMesh, type MeshLimits } from "./admitted-mesh.ts";
 import type { ByteStream, Carrier, CarrierEvents, Connection, StreamEvents } from "./carrier.ts";
 import { decodeGossip } from "./frames.ts";
 import { defaultLinkLimits } from "./link-limits.ts";
-import type { Hello, Mesh } from "./mesh.ts";
+import type { FirstHello, Mesh } from "./mesh.ts";
 
 /** What a mesh over libp2p is opened with. */
 export interface Libp2pMeshOptions {
@@ -48,7 +48,7 @@ export interface Libp2pMeshOptions {
   readonly advertise?: readonly string[];
   /** Finds nodes on the local network by multicast. */
   readonly isMdnsOn?: boolean;
-  readonly hello: Omit<Hello, "protocolVersion" | "addresses">;
+  readonly hello: FirstHello;
   readonly limits?: Partial<MeshLimits>;
 }
 

@@ -16,6 +16,8 @@ export interface LinkEvents {
   hello(hello: Uint8Array): void;
   /** The other end broke the protocol or gave no sign of life; the owner closes the streams and calls `close`. */
   broken(reason: string): void;
+  /** A bound was met: a request is refused, or a long message waits for room. */
+  limited(limit: "mesh.requests" | "mesh.assembly"): void;
 }
 
 const helloChannel = 0;
@@ -73,6 +75,7 @@ export class Link implements ExchangeLink {
     const request = new Request(this, ++this.#lastRequest, receiver);
     if (this.#closed !== undefined) request.refuse(new MassaError("unavailable", this.#closed));
     else if (this.#requests.size >= this.limits.requestsMax) {
+      this.#events.limited("mesh.requests");
       request.refuse(new MassaError("exhausted", `${this.#requests.size} requests to this node are open already`));
     } else if (head.metadata.length + head.bridgedMessage.length > pieceBytesMax) {
       request.refuse(
@@ -162,6 +165,7 @@ export class Link implements ExchangeLink {
   reserve(bytes: number, inbox: Inbox): void {
     this.#reservations.push({ bytes, inbox });
     this.#grantReservations();
+    if (this.#reservations.at(-1)?.inbox === inbox) this.#events.limited("mesh.assembly");
   }
 
   release(bytes: number, inbox: Inbox): void {
@@ -254,6 +258,7 @@ export class Link implements ExchangeLink {
     this.#lastAnswer = frame.request;
     const answer = new Answer(this, frame.request, frame.head);
     if (this.#answers.size >= this.limits.requestsMax) {
+      this.#events.limited("mesh.requests");
       this.control(
         bare({
           kind: kinds.fail,

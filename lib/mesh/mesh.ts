@@ -12,6 +12,8 @@ export interface Hello {
   readonly incarnation: number;
   /** Full names of the services hosted. */
   readonly services: readonly string[];
+  /** Those of them whose entities it keeps in a store that other nodes cannot see: nobody else in the mesh may host them. */
+  readonly unsharedServices: readonly string[];
   /** Persistence ids of the CRDT services hosted: the replication groups it takes part in. */
   readonly groups: readonly string[];
   /** `host:port` at which its mesh can be dialled. */
@@ -21,7 +23,12 @@ export interface Hello {
 }
 
 /** The parts of a hello that may change while a process runs. */
-export type HelloChanges = Partial<Pick<Hello, "incarnation" | "services" | "groups" | "addresses" | "members">>;
+export type HelloChanges = Partial<
+  Pick<Hello, "incarnation" | "services" | "unsharedServices" | "groups" | "addresses" | "members">
+>;
+
+/** What a node can say of itself before it knows its user function and its addresses. */
+export type FirstHello = Omit<Hello, "protocolVersion" | "addresses" | "unsharedServices">;
 
 /** An admitted node. The object stays the same while its link stands; `hello` is its latest. */
 export interface Peer {

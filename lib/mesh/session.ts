@@ -12,6 +12,10 @@ interface SessionOptions {
   readonly listener: MeshListener;
   /** Runs `flush` soon, once for all that is queued in this turn of the event loop. */
   readonly soon: (flush: () => void) => void;
+  /** Why this node cannot be in one mesh with a node that says this of itself; undefined: it can. */
+  readonly refusal: (theirs: Hello) => string | undefined;
+  /** A bound of the link was met, by its name in the configuration. */
+  readonly limited: (limit: string) => void;
   /** Both streams stand; called before the listener is told. */
   readonly up: () => void;
   /** The session is over; called once, after the listener was told. */
@@ -44,6 +48,7 @@ export class Session implements Peer {
       request: (request) => options.listener.request(this, request),
       hello: (bytes) => this.#changed(bytes),
       broken: (reason) => this.end(reason),
+      limited: (limit) => options.limited(limit),
     });
   }
 
@@ -122,7 +127,15 @@ export class Session implements Peer {
     });
     if (!this.isUp) return; // It was closed before it was listened to.
     this.#incoming.listen({ chunk: (bytes) => this.link.receive(bytes), drained: () => undefined, closed });
+    if (!this.judge()) return;
     this.#schedule();
+  }
+
+  /** Ends the session if what the two nodes say of themselves by now keeps them apart; false: it did. */
+  judge(): boolean {
+    const reason = this.isUp ? this.#options.refusal(this.#hello) : undefined;
+    if (reason !== undefined) this.finish(reason);
+    return reason === undefined;
   }
 
   #drained(): void {
@@ -135,6 +148,7 @@ export class Session implements Peer {
     if (!introduction || introduction.hello.replica !== this.#hello.replica)
       return this.end("sent a hello that cannot be its own");
     this.#hello = introduction.hello;
+    if (!this.judge()) return;
     this.#options.listener.changed(this);
   }
 

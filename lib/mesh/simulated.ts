@@ -4,6 +4,7 @@ import type { ByteStream } from "./carrier.ts";
 import { encodeHello, protocolVersion } from "./hello.ts";
 import { defaultLinkLimits, type LinkLimits } from "./link-limits.ts";
 import type {
+  FirstHello,
   Hello,
   HelloChanges,
   Mesh,
@@ -14,6 +15,7 @@ import type {
   ResponseReceiver,
 } from "./mesh.ts";
 import { Session } from "./session.ts";
+import { unsharedConflict } from "./unshared.ts";
 import { SimulatedPipe } from "./simulated-pipe.ts";
 
 /** Virtual time: all that a simulated network needs to run. */
@@ -53,7 +55,7 @@ const quiet: SimulatedNetworkOptions = {
 
 /** One node of a simulated network. */
 export interface SimulatedMeshOptions {
-  readonly hello: Omit<Hello, "protocolVersion" | "addresses" | "nodeName">;
+  readonly hello: Omit<FirstHello, "nodeName">;
   /** Only nodes with the same key are linked. */
   readonly key?: string;
   readonly othersConfigured?: number;
@@ -126,7 +128,8 @@ export class SimulatedNetwork {
       if (!both || left.options.key !== right.options.key || left.hello.cluster !== right.hello.cluster) return;
       const free = !left.isLinked(right.id) && !right.isLinked(left.id);
       if (left.isLinked(right.id) && right.isLinked(left.id)) return;
-      if (!free || this.isCut(left.name, right.name) || this.isCut(right.name, left.name)) {
+      const refused = left.refusal(right.hello) ?? right.refusal(left.hello);
+      if (!free || refused !== undefined || this.isCut(left.name, right.name) || this.isCut(right.name, left.name)) {
         this.dial(left, right, this.options.redialMs + this.random.int(this.options.redialMs));
         return;
       }
@@ -196,7 +199,13 @@ class SimulatedMesh implements Mesh {
     this.id = id;
     this.name = name;
     this.options = options;
-    this.#hello = { ...options.hello, nodeName: name, protocolVersion, addresses: [`${name}:9005`] };
+    this.#hello = {
+      ...options.hello,
+      nodeName: name,
+      protocolVersion,
+      addresses: [`${name}:9005`],
+      unsharedServices: [],
+    };
   }
 
   get hello(): Hello {
@@ -225,7 +234,10 @@ class SimulatedMesh implements Mesh {
 
   announce(changes: HelloChanges): void {
     this.#hello = { ...this.#hello, ...changes };
-    for (const session of this.#sessions.values()) session.link.sendHello(encodeHello(this.#hello, []));
+    for (const session of this.#sessions.values()) {
+      session.link.sendHello(encodeHello(this.#hello, []));
+      session.judge();
+    }
   }
 
   send(peerId: string, channel: number, body: Uint8Array): boolean {
@@ -271,6 +283,11 @@ class SimulatedMesh implements Mesh {
     return this.#sessions.has(peerId);
   }
 
+  /** Why a node cannot be in the mesh with this one and those that it has links to. */
+  refusal(theirs: Hello): string | undefined {
+    return unsharedConflict(theirs, this.#hello, this.peers());
+  }
+
   hear(topic: string, from: string, body: Uint8Array): void {
     if (!this.#isOver && this.#topics.has(topic)) this.#listener?.gossip(topic, from, body);
   }
@@ -283,6 +300,8 @@ class SimulatedMesh implements Mesh {
       clock,
       listener: this.#listener!,
       soon: (flush) => void this.#after(0, flush),
+      refusal: (theirs) => this.refusal(theirs),
+      limited: () => undefined,
       up: () => undefined,
       ended: () => {
         this.#sessions.delete(other.id);

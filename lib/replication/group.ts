@@ -25,7 +25,8 @@ export class Group implements ReplicaGroup {
   readonly #around: Surroundings;
   readonly #folds: Folds;
   readonly #writes: Writes;
-  readonly #watchers = new Map<string, Set<Watcher>>();
+  /** Most entities have one watcher; a list is made for the second. */
+  readonly #watchers = new Map<string, Watcher | readonly Watcher[]>();
   /** Since when something has waited behind a gap, by origin. */
   readonly #waitingSince = new Map<ReplicaId, number>();
   /** Who has all that is here, by a heartbeat that answers this process's wish to leave. */
@@ -79,21 +80,28 @@ export class Group implements ReplicaGroup {
     return Promise.resolve(this.table(entity));
   }
 
-  watch(entity: string, watcher: Watcher): () => void {
-    const watchers = this.#watchers.get(entity) ?? new Set<Watcher>();
-    this.#watchers.set(entity, watchers);
-    const own: Watcher = { changed: (applied) => watcher.changed(applied), members: () => watcher.members() };
-    watchers.add(own);
+  watch(entity: string, watcher: Watcher): void {
+    const others = this.#watchersOf(entity);
+    this.#watchers.set(entity, others.length === 0 ? watcher : [...others, watcher]);
     this.replicator.tables.hold(entity);
-    return () => {
-      if (!watchers.delete(own)) return;
-      if (watchers.size === 0) this.#watchers.delete(entity);
-      this.replicator.tables.release(entity);
-    };
   }
 
-  change(entity: string, make: Parameters<ReplicaGroup["change"]>[1]): Made {
+  unwatch(entity: string, watcher: Watcher): void {
+    const watchers = this.#watchersOf(entity);
+    const place = watchers.indexOf(watcher);
+    if (place < 0) return;
+    const others = watchers.toSpliced(place, 1);
+    if (others.length === 0) this.#watchers.delete(entity);
+    else this.#watchers.set(entity, others.length === 1 ? others[0]! : others);
+    this.replicator.tables.release(entity);
+  }
+
+  change(entity: string, make: Parameters<ReplicaGroup["change"]>[1], by?: Watcher): Made {
     const made = this.replicator.change(entity, make);
+    const { gained, lost } = made.applied;
+    if (gained.length + lost.length > 0) {
+      for (const watcher of this.#watchersOf(entity)) if (watcher !== by) watcher.changed(made.applied);
+    }
     const isTimeToFold = this.#folds.touch(entity, made.applied);
     this.#wake();
     if (isTimeToFold) this.#fold();
@@ -175,7 +183,7 @@ export class Group implements ReplicaGroup {
     this.#hosts = this.#hostsNow();
     this.#writes.membersChanged();
     if (before.symmetricDifference(this.#hosts).size === 0) return;
-    for (const watchers of [...this.#watchers.values()]) for (const watcher of [...watchers]) watcher.members();
+    for (const watchers of [...this.#watchers.values()]) for (const watcher of listOf(watchers)) watcher.members();
   }
 
   /** Whether this process may leave as far as this group goes. */
@@ -210,6 +218,11 @@ export class Group implements ReplicaGroup {
     this.#cancelFold?.();
     this.catchUp.stop();
     this.#writes.stop();
+  }
+
+  #watchersOf(entity: string): readonly Watcher[] {
+    const watchers = this.#watchers.get(entity);
+    return watchers === undefined ? [] : listOf(watchers);
   }
 
   #batchFrom(from: ReplicaId, batch: Batch, ask: number): void {
@@ -274,8 +287,12 @@ export class Group implements ReplicaGroup {
   #tell(net: Net): void {
     const told: [Watcher, Applied][] = [];
     for (const [entity, applied] of net.changes()) {
-      for (const watcher of this.#watchers.get(entity) ?? []) told.push([watcher, applied]);
+      for (const watcher of this.#watchersOf(entity)) told.push([watcher, applied]);
     }
     for (const [watcher, applied] of told) watcher.changed(applied);
   }
+}
+
+function listOf(watchers: Watcher | readonly Watcher[]): readonly Watcher[] {
+  return "changed" in watchers ? [watchers] : watchers;
 }

@@ -39,13 +39,16 @@ export interface ReplicaGroup {
   table(entity: string): Table;
   /** Waits until the table is as fresh as an activation wants it, then gives it. Watch first, or the object may be another one later. */
   read(entity: string): Promise<Table>;
-  /** Several may watch one entity. Returns the end of watching. */
-  watch(entity: string, watcher: Watcher): () => void;
+  /** Several may watch one entity. */
+  watch(entity: string, watcher: Watcher): void;
+  /** Ends the watching of this same object. */
+  unwatch(entity: string, watcher: Watcher): void;
   /**
    * Makes a change: `make` takes a number for each add from `dots`; it is applied here at once, and sent soon. What `make` throws
-   * is passed on and spends no number. Drops and adds must come from the table as the entity knew it.
+   * is passed on and spends no number. Drops and adds must come from the table as the entity knew it. Watchers are told, but for
+   * `by`, who makes it: two services may share a persistence id, and then the same entity.
    */
-  change(entity: string, make: (dots: ChangeDots) => Effect): Made;
+  change(entity: string, make: (dots: ChangeDots) => Effect, by?: Watcher): Made;
   /**
    * Calls `done` once, perhaps from within this call: true when so many members have applied everything up to `number`, false
    * after `crdt.writeTimeout` or when the proxy closes. What was not confirmed stays and spreads all the same. Returns how to

@@ -1,16 +1,16 @@
 import { MassaError } from "../core/errors.ts";
-import type { Forward, SideEffect } from "../wire/protocol.ts";
-import type { Call, Caller, Command, Element, ElementReceiver } from "./command.ts";
+import type { AnyValue, Forward, SideEffect } from "../wire/protocol.ts";
+import type { Call, Caller, Element, ElementReceiver, Origin } from "./command.ts";
 
 /** Elements held while an effect or a forward of an earlier one is under way; above it the service is paused. */
 const heldElementsMax = 16;
 
 /** How an answer starts the commands that its elements ask for. */
 export interface Follow {
-  /** Opens the target of a forward of `command`; refusals come through `caller.fail`. */
-  forward(command: Command, forward: Forward, caller: Caller): Call;
-  /** Starts a side effect of `command`; `done` comes once, at its very end, whatever became of it. */
-  effect(command: Command, effect: SideEffect, done: () => void): void;
+  /** Opens the target of a forward; refusals come through `caller.fail`. */
+  forward(origin: Origin, forward: Forward, caller: Caller): Call;
+  /** Starts a side effect; `done` comes once, at its very end, whatever became of it, perhaps before this returns. */
+  effect(origin: Origin, effect: SideEffect, isAwaited: boolean, done: () => void): void;
   /** Whether so many effects run that nobody waits for that the next one must be awaited too. */
   crowded(): boolean;
 }
@@ -20,9 +20,10 @@ export interface Follow {
  * to its end, then the reply, failure or forward, a forward drained before the next element (entities.md 2.0).
  */
 export class Answer implements ElementReceiver, Call {
-  readonly #command: Command;
+  readonly #origin: Origin;
   readonly #caller: Caller;
   readonly #follow: Follow;
+  readonly #isStreamed: boolean;
   #service: Call | undefined;
   #forwarded: Call | undefined;
   #held: Element[] | undefined;
@@ -32,9 +33,12 @@ export class Answer implements ElementReceiver, Call {
   #silent = false;
   #halfClosed = false;
   #ending: "open" | "end" | MassaError = "open";
+  /** A failure that was the one answer of the service. */
+  #refusal: MassaError | undefined;
 
-  constructor(command: Command, caller: Caller, follow: Follow) {
-    this.#command = command;
+  constructor(origin: Origin, isStreamed: boolean, caller: Caller, follow: Follow) {
+    this.#origin = origin;
+    this.#isStreamed = isStreamed;
     this.#caller = caller;
     this.#follow = follow;
   }
@@ -72,7 +76,7 @@ export class Answer implements ElementReceiver, Call {
     if (!this.#silent) this.#caller.drain();
   }
 
-  send(payload: NonNullable<Command["payload"]>): boolean {
+  send(payload: AnyValue): boolean {
     return this.#service?.send(payload) ?? true;
   }
 
@@ -100,17 +104,23 @@ export class Answer implements ElementReceiver, Call {
     else if (!this.#busy) this.#service?.resume();
   }
 
+  /** Goes on in a loop where an effect is over at once: refusals in a row must not nest. */
   #runEffects(element: Element, from: number): void {
     for (let at = from; at < element.effects.length; at++) {
       const effect = element.effects[at]!;
-      if (!effect.synchronous && !this.#follow.crowded()) {
-        this.#follow.effect(this.#command, effect, () => undefined);
+      const isAwaited = effect.synchronous || this.#follow.crowded();
+      if (!isAwaited) {
+        this.#follow.effect(this.#origin, effect, false, () => undefined);
         continue;
       }
       this.#busy = true;
-      this.#follow.effect(this.#command, effect, () => {
-        this.#runEffects(element, at + 1);
+      const wait = { isOver: false, isBegun: false };
+      this.#follow.effect(this.#origin, effect, true, () => {
+        wait.isOver = true;
+        if (wait.isBegun) this.#runEffects(element, at + 1);
       });
+      if (wait.isOver) continue;
+      wait.isBegun = true;
       return;
     }
     this.#busy = false;
@@ -125,7 +135,7 @@ export class Answer implements ElementReceiver, Call {
         if (action.payload !== undefined) this.#caller.reply(action.payload, action.metadata);
         return true;
       case "failure":
-        this.#conclude(new MassaError("failed", action.description));
+        this.#refuse(new MassaError("failed", action.description, { isReply: true }));
         return true;
       case "forward":
         return this.#open(action);
@@ -141,13 +151,13 @@ export class Answer implements ElementReceiver, Call {
       this.#busy = false;
       if (opened) this.#goOn();
     };
-    const call = this.#follow.forward(this.#command, forward, {
+    const call = this.#follow.forward(this.#origin, forward, {
       reply: (payload, metadata) => {
         if (!this.#silent) this.#caller.reply(payload, metadata);
       },
       end: over,
       fail: (error) => {
-        this.#conclude(error);
+        this.#refuse(error);
         over();
       },
       drain: () => undefined,
@@ -177,8 +187,15 @@ export class Answer implements ElementReceiver, Call {
   #finish(): void {
     if (this.#silent) return;
     this.#silent = true;
-    if (this.#ending === "end") this.#caller.end();
+    if (this.#refusal) this.#caller.fail(this.#refusal);
+    else if (this.#ending === "end") this.#caller.end();
     else this.#caller.fail(this.#ending as MassaError);
+  }
+
+  /** The service says no. A stream is over at that; a single answer comes to its end by itself, and a reset would count against the link. */
+  #refuse(error: MassaError): void {
+    if (this.#isStreamed) this.#conclude(error);
+    else this.#refusal ??= error;
   }
 
   #conclude(error: MassaError): void {

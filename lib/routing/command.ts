@@ -19,6 +19,15 @@ export interface Command {
   readonly trace?: Trace;
 }
 
+/** What of a command its forwards and side effects go by. It lives as long as the answer, which need not hold the input. */
+export interface Origin {
+  readonly service: string;
+  readonly method: string;
+  readonly deadlineAtMs: number | undefined;
+  readonly hops: number;
+  readonly trace: Trace | undefined;
+}
+
 /** Why a command was sent by another one. */
 export interface Trace {
   readonly reason: "side-effect of" | "forwarded from";

@@ -4,7 +4,7 @@ import type { Telemetry } from "../core/telemetry.ts";
 import type { EntityType, Method, ServiceTable } from "../discovery/service-table.ts";
 import type { Forward, SideEffect } from "../wire/protocol.ts";
 import { Answer, type Follow } from "./answer.ts";
-import type { Call, Caller, Command, Handler, Router, Trace } from "./command.ts";
+import type { Call, Caller, Command, Handler, Origin, Router, Trace } from "./command.ts";
 
 /** Other nodes, as the router sees them. */
 export interface OtherNodes {
@@ -49,19 +49,21 @@ export function createRouter(parts: RouterParts): SwitchingRouter {
   const warned = new Set<string>();
 
   const follow: Follow = {
-    forward: (command, forward, caller) => open(followUp(command, forward, "forwarded from"), caller),
+    forward: (origin, forward, caller) => open(followUp(origin, forward, "forwarded from"), caller),
     crowded: () => {
       if (effectsUnderWay < options.effectsMax) return false;
       telemetry.count("massa_limit_reached_total", { limit: "routing.effects" });
       return true;
     },
-    effect: (command, effect, done) => {
-      effectsUnderWay += 1;
+    effect: (origin, effect, isAwaited, done) => {
+      // What is awaited is bounded by the commands that await it.
+      const weight = isAwaited ? 0 : 1;
+      effectsUnderWay += weight;
       const over = () => {
-        effectsUnderWay -= 1;
+        effectsUnderWay -= weight;
         done();
       };
-      open(followUp(command, effect, "side-effect of"), {
+      open(followUp(origin, effect, "side-effect of"), {
         reply: () => undefined,
         end: over,
         fail: (error) => {
@@ -103,7 +105,12 @@ export function createRouter(parts: RouterParts): SwitchingRouter {
     const handler = handlers[service.entityType];
     if (!handler) return unknown(command, caller, `Service [${command.service}] is of a kind that is not served here`);
     telemetry.count("massa_commands_total", method.labels);
-    const answer = new Answer(command, command.hops === 0 ? checked(method, caller) : caller, follow);
+    const answer = new Answer(
+      originOf(command),
+      method.streamedOut,
+      command.hops === 0 ? checked(method, caller) : caller,
+      follow,
+    );
     return answer.attach(handler.open(method, command, answer));
   }
 
@@ -154,18 +161,20 @@ export function createRouter(parts: RouterParts): SwitchingRouter {
   };
 }
 
-function followUp(command: Command, target: Forward | SideEffect, reason: Trace["reason"]): Command {
+function originOf({ service, method, deadlineAtMs, hops, trace }: Command): Origin {
+  return { service, method, deadlineAtMs, hops, trace };
+}
+
+function followUp(origin: Origin, target: Forward | SideEffect, reason: Trace["reason"]): Command {
   return {
     service: target.serviceName,
     method: target.commandName,
     metadata: target.metadata,
     payload: target.payload ?? { typeUrl: "", value: new Uint8Array(0) },
     // A forward is the caller's own wait; an effect outlives it.
-    ...(reason === "forwarded from" && command.deadlineAtMs !== undefined
-      ? { deadlineAtMs: command.deadlineAtMs }
-      : {}),
-    hops: command.hops + 1,
-    trace: { reason, service: command.service, method: command.method, parent: command.trace },
+    ...(reason === "forwarded from" && origin.deadlineAtMs !== undefined ? { deadlineAtMs: origin.deadlineAtMs } : {}),
+    hops: origin.hops + 1,
+    trace: { reason, service: origin.service, method: origin.method, parent: origin.trace },
   };
 }
 

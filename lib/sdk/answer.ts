@@ -92,6 +92,16 @@ export class Effects {
   }
 }
 
+/** The answer of a handler, a thrown failure included; any other error is thrown on. */
+export async function answered(run: () => Promise<Answer<DescMethod>>): Promise<Answer<DescMethod>> {
+  try {
+    return await run();
+  } catch (failure) {
+    if (failure instanceof Failure) return failure;
+    throw failure;
+  }
+}
+
 type Action = NonNullable<MessageInitShape<typeof ClientActionSchema>["action"]>;
 
 /** An answer as it travels; undefined when there is none. */

@@ -5,13 +5,14 @@ import {
   type CrdtStateActionSchema,
   type CrdtStreamedMessageSchema,
   type CrdtStreamIn,
+  type CrdtStreamOut,
   CrdtStreamOutSchema,
   CrdtWriteConsistency,
 } from "../wire/gen/cloudstate/crdt_pb.ts";
 import type { Command } from "../wire/gen/cloudstate/entity_pb.ts";
-import { actionOf, type Answer, type Effect, Effects, Failure } from "./answer.ts";
+import { actionOf, type Answer, answered, type Effect, Effects, Failure } from "./answer.ts";
 import type { CancelContext, ChangeContext, CrdtService, CrdtStreamContext, WriteConsistency } from "./crdt-entity.ts";
-import { send, type Sink } from "./grpc.ts";
+import type { EntityConversation, Send } from "./protocol.ts";
 import { inputOf } from "./service.ts";
 import type { Crdt } from "./views/crdt.ts";
 
@@ -26,26 +27,24 @@ interface Listener {
   readonly onCancel: Cancelled | undefined;
 }
 
-/** One entity while it is active: what the proxy says to it, and what it answers (spec/entities 2.4). */
-export class CrdtConversation {
+/** One entity while it is active: what the proxy says to it, and what it answers. */
+export class CrdtConversation implements EntityConversation<CrdtStreamIn> {
   readonly #services: ReadonlyMap<string, CrdtService>;
-  readonly #call: Sink;
+  readonly #out: Send<CrdtStreamOut>;
   readonly #listeners = new Map<bigint, Listener>();
   #entity: { readonly service: CrdtService; readonly id: string; readonly state: Crdt } | undefined;
   #deleted = false;
   #commandId = 0n;
 
-  constructor(services: ReadonlyMap<string, CrdtService>, call: Sink) {
+  constructor(services: ReadonlyMap<string, CrdtService>, send: Send<CrdtStreamOut>) {
     this.#services = services;
-    this.#call = call;
+    this.#out = send;
   }
 
-  /** The command at hand, 0 for none: what a failure is about. */
   get commandId(): bigint {
     return this.#commandId;
   }
 
-  /** Handles one message to its end. Whatever it throws is the end of this stream. */
   async receive({ message }: CrdtStreamIn): Promise<void> {
     switch (message.case) {
       case "init":
@@ -178,7 +177,7 @@ export class CrdtConversation {
   }
 
   #send(message: Out): Promise<void> {
-    return send(this.#call, create(CrdtStreamOutSchema, { message }));
+    return this.#out(create(CrdtStreamOutSchema, { message }));
   }
 }
 
@@ -240,13 +239,3 @@ const consistencies = {
   majority: CrdtWriteConsistency.MAJORITY,
   all: CrdtWriteConsistency.ALL,
 } as const;
-
-/** The answer, a thrown failure included; any other error is thrown on. */
-async function answered(run: () => Promise<Answer<DescMethod>>): Promise<Answer<DescMethod>> {
-  try {
-    return await run();
-  } catch (failure) {
-    if (failure instanceof Failure) return failure;
-    throw failure;
-  }
-}

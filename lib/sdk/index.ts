@@ -12,9 +12,25 @@ export {
   type CrdtStreamContext,
   type WriteConsistency,
 } from "./crdt-entity.ts";
+export type { DataInitOf, DataOf, DataType } from "./data-type.ts";
+export {
+  type Emit,
+  type EventSourcedContext,
+  eventSourcedEntity,
+  type EventSourcedHandlers,
+  type EventSourcedOptions,
+  type EventSourcedService,
+} from "./event-sourced-entity.ts";
 export { CallMetadata, type MetadataInit } from "./metadata.ts";
-export { bool, bytes, double, int32, int64, message, type Serializer, text } from "./serializer.ts";
+export { bool, bytes, double, float, int32, int64, json, message, type Serializer, text } from "./serializer.ts";
 export { type RunningFunction, serve, type ServeOptions } from "./serve.ts";
+export {
+  type ValueContext,
+  valueEntity,
+  type ValueHandlers,
+  type ValueOptions,
+  type ValueService,
+} from "./value-entity.ts";
 export { Crdt, type CrdtType } from "./views/crdt.ts";
 export { Flag, flag } from "./views/flag.ts";
 export { GCounter, gCounter } from "./views/gcounter.ts";

@@ -2,9 +2,11 @@ import { create, type DescMessage, fromBinary, type MessageShape, toBinary } fro
 import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
 
-/** How values of one type travel as elements, keys and register values. Equal values must give equal bytes. */
+/** How values of one type travel: as elements, keys, register values, states and events. Equal values must give equal bytes. */
 export interface Serializer<T> {
   toAny(value: T): Any;
+  /** Whether `any` holds this type. */
+  accepts(any: Any): boolean;
   /** Throws a TypeError when `any` holds another type. */
   fromAny(any: Any): T;
 }
@@ -49,6 +51,12 @@ export const int64: Serializer<bigint> = primitive<bigint>("int64", 0n, WireType
   read: (reader) => BigInt(reader.int64()),
 });
 
+/** Numbers of single precision, as `p.cloudstate.io/float`. */
+export const float: Serializer<number> = primitive<number>("float", 0, WireType.Bit32, {
+  write: (writer, value) => writer.float(value),
+  read: (reader) => reader.float(),
+});
+
 /** Numbers, as `p.cloudstate.io/double`. */
 export const double: Serializer<number> = primitive<number>("double", 0, WireType.Bit64, {
   write: (writer, value) => writer.double(value),
@@ -57,11 +65,30 @@ export const double: Serializer<number> = primitive<number>("double", 0, WireTyp
 
 /** Messages of one type, as `type.googleapis.com/<full name>`. */
 export function message<Desc extends DescMessage>(schema: Desc): Serializer<MessageShape<Desc>> {
+  const accepts = ({ typeUrl }: Any) => typeUrl.slice(typeUrl.indexOf("/") + 1) === schema.typeName;
   return {
     toAny: (value) => packed(schema, value),
+    accepts,
     fromAny(any) {
-      if (any.typeUrl.slice(any.typeUrl.indexOf("/") + 1) !== schema.typeName) throw mismatch(schema.typeName, any);
+      if (!accepts(any)) throw mismatch(schema.typeName, any);
       return fromBinary(schema, any.value);
+    },
+  };
+}
+
+/** JSON documents of one type name, as `json.cloudstate.io/<name>`, with sorted keys. What is read is not checked. */
+export function json<T>(name: string): Serializer<T> {
+  const typeUrl = `json.cloudstate.io/${name}`;
+  const accepts = (any: Any) => any.typeUrl === typeUrl;
+  return {
+    toAny(value) {
+      if (value === undefined) throw new TypeError(`a value for ${typeUrl} is undefined, which no JSON document is`);
+      return { ...text.toAny(JSON.stringify(value, sorted)), typeUrl };
+    },
+    accepts,
+    fromAny(any) {
+      if (!accepts(any)) throw mismatch(typeUrl, any);
+      return JSON.parse(text.fromAny({ ...any, typeUrl: primitiveUrl("string") })) as T;
     },
   };
 }
@@ -78,8 +105,10 @@ interface Field<T> {
 
 /** One primitive: a message with the value as field 1, and no bytes at all for the default. */
 function primitive<T>(name: string, initial: T, wireType: WireType, field: Field<T>): Serializer<T> {
-  const typeUrl = `p.cloudstate.io/${name}`;
+  const typeUrl = primitiveUrl(name);
+  const accepts = (any: Any) => any.typeUrl === typeUrl || any.typeUrl === "";
   return {
+    accepts,
     toAny(value) {
       const writer = new BinaryWriter();
       if (value !== initial && !(value instanceof Uint8Array && value.length === 0)) {
@@ -88,7 +117,7 @@ function primitive<T>(name: string, initial: T, wireType: WireType, field: Field
       return create(AnySchema, { typeUrl, value: writer.finish() });
     },
     fromAny(any) {
-      if (any.typeUrl !== typeUrl && any.typeUrl !== "") throw mismatch(typeUrl, any);
+      if (!accepts(any)) throw mismatch(typeUrl, any);
       const reader = new BinaryReader(any.value);
       while (reader.pos < reader.len) {
         const [number, type] = reader.tag();
@@ -98,6 +127,16 @@ function primitive<T>(name: string, initial: T, wireType: WireType, field: Field
       return initial;
     },
   };
+}
+
+function primitiveUrl(name: string): string {
+  return `p.cloudstate.io/${name}`;
+}
+
+/** A replacer that gives the members of objects in one order. */
+function sorted(_: string, value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).sort(([left], [right]) => (left < right ? -1 : 1)));
 }
 
 function mismatch(wanted: string, any: Any): TypeError {

@@ -3,12 +3,14 @@ import { realWorld } from "../core/world.ts";
 import type { ActionService } from "./action.ts";
 import { actionProtocol } from "./action-protocol.ts";
 import type { CrdtService } from "./crdt-entity.ts";
-import { crdtProtocol } from "./crdt-protocol.ts";
 import { discoveryProtocol } from "./discovery.ts";
+import { crdtProtocol, eventSourcedProtocol, valueProtocol } from "./entity-protocol.ts";
+import type { EventSourcedService } from "./event-sourced-entity.ts";
 import type { Report } from "./protocol.ts";
+import type { ValueService } from "./value-entity.ts";
 
 export interface ServeOptions {
-  readonly services: readonly (ActionService | CrdtService)[];
+  readonly services: readonly (ActionService | CrdtService | EventSourcedService | ValueService)[];
   /** 8080 by default; 0 takes a free one. */
   readonly port?: number;
   /** 127.0.0.1 by default: the proxy is a sidecar. */
@@ -51,6 +53,14 @@ export async function serve(options: ServeOptions): Promise<RunningFunction> {
     ),
     crdtProtocol(
       services.filter((service) => service.entityType === "cloudstate.crdt.Crdt"),
+      report,
+    ),
+    eventSourcedProtocol(
+      services.filter((service) => service.entityType === "cloudstate.eventsourced.EventSourced"),
+      report,
+    ),
+    valueProtocol(
+      services.filter((service) => service.entityType === "cloudstate.valueentity.ValueEntity"),
       report,
     ),
   ];

@@ -1,6 +1,7 @@
 import { type DescMethod, fromBinary, type Message } from "@bufbuild/protobuf";
 import type { DescService } from "@bufbuild/protobuf";
 import type { Any } from "@bufbuild/protobuf/wkt";
+import type { Command } from "../wire/gen/cloudstate/entity_pb.ts";
 
 /** The four protocols of Cloudstate 0.2 that a service can speak, by the name that discovery uses. */
 type EntityType =
@@ -37,11 +38,33 @@ export interface BoundMethod {
   readonly handler: Handler;
 }
 
+/** An active entity. */
+export interface Served<Service extends Methods> {
+  readonly service: Service;
+  readonly id: string;
+}
+
+interface Methods extends Declared {
+  readonly methods: ReadonlyMap<string, BoundMethod>;
+}
+
+/** A command of an active entity, ready to be handled. Throws a TypeError when there is none of that name, or no entity yet. */
+export function commandOf<Entity extends Served<Methods>>(
+  entity: Entity | undefined,
+  command: Command,
+): { readonly entity: Entity; readonly method: DescMethod; readonly handle: (context: unknown) => unknown } {
+  if (!entity) throw new TypeError("a message came before init");
+  const bound = entity.service.methods.get(command.name);
+  if (!bound) throw new TypeError(`${entity.service.descriptor.typeName} has no command ${command.name}`);
+  const { method, handler } = bound;
+  return { entity, method, handle: (context) => handler(inputOf(method, command.payload) as never, context as never) };
+}
+
 /** The input message of a command. Throws a TypeError when the payload is of another type. */
 export function inputOf(method: DescMethod, payload: Any | undefined): Message {
   const typeUrl = payload?.typeUrl ?? "";
   const { typeName } = method.input;
-  // A method that takes an Any gets events as they are, and calls of clients wrapped in another one (spec/eventing 4.2).
+  // A method that takes an Any gets events as they are, and calls of clients wrapped in another one.
   if (payload && typeName === "google.protobuf.Any" && !typeUrl.endsWith("/google.protobuf.Any")) return payload;
   if (!payload || typeUrl.slice(typeUrl.indexOf("/") + 1) !== typeName) {
     throw new TypeError(

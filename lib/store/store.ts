@@ -25,7 +25,8 @@ export interface ValueStore {
   get(key: EntityKey): Promise<StoredValue>;
   /**
    * Writes, or deletes when `value` is undefined. Resolves once it is as durable as the store is; rejects with `conflict`
-   * when the version is another than `expectedVersion`, and then nothing was written.
+   * when the version is another than `expectedVersion` or the message is recorded already, and then nothing was written.
+   * The bytes must not change afterwards.
    */
   put(key: EntityKey, expectedVersion: number, value: AnyValue | undefined, inbox?: InboxRecord): Promise<void>;
 }
@@ -48,23 +49,26 @@ export interface LoggedEvent {
 
 export interface EventStore {
   head(key: EntityKey): Promise<EventStreamHead>;
-  /** Events from `afterSequence` on in order, without gaps, at most `max` of them. */
+  /**
+   * Events after `afterSequence` in order, without gaps, at most `max` of them: fewer when they are large, none only when there
+   * are no more.
+   */
   read(key: EntityKey, afterSequence: number, max: number): Promise<readonly AnyValue[]>;
   /**
    * Appends all of them or none, as `expectedSequence + 1` and on; an empty list only records the message. Resolves once they
-   * are as durable as the store is; rejects with `conflict` when the last sequence is another one.
+   * are as durable as the store is; rejects with `conflict` when the last sequence is another one or the message is recorded
+   * already, and then nothing was written. The bytes must not change afterwards.
    */
-  append(
-    key: EntityKey,
-    expectedSequence: number,
-    events: readonly AnyValue[],
-    inbox?: InboxRecord,
-  ): Promise<void>;
+  append(key: EntityKey, expectedSequence: number, events: readonly AnyValue[], inbox?: InboxRecord): Promise<void>;
   /** Keeps the snapshot; an older one than is there is ignored. */
   saveSnapshot(key: EntityKey, sequence: number, payload: AnyValue): Promise<void>;
-  /** Events of all entities of a persistence id after `offset` (undefined: from the first), in the order of the log, gap-free. */
+  /**
+   * Events of all entities of a persistence id after `offset` (undefined: from the first) in the order of the log, gap-free: an
+   * event never turns up before one that was read. Fewer than `max` when they are large, none only at the end. Rejects with
+   * `invalid` for what is no offset of this store.
+   */
   log(persistenceId: string, offset: string | undefined, max: number): Promise<readonly LoggedEvent[]>;
-  /** Calls back, soon, whenever the log of a persistence id may have grown. Returns the unsubscription. */
+  /** Calls back, soon and never from within `append`, whenever the log of a persistence id may have grown. Returns the unsubscription. */
   watch(persistenceId: string, grown: () => void): () => void;
 }
 
@@ -78,7 +82,11 @@ export interface Inbox {
   has(record: InboxRecord): Promise<boolean>;
 }
 
-/** Where value and event-sourced entities are kept. All methods reject with a `MassaError`: `conflict`, or `unavailable` when the store is. */
+/**
+ * Where value and event-sourced entities are kept. Methods may be called concurrently and reject with a `MassaError`: `conflict`;
+ * `exhausted` for a bound of the store; `unavailable` when it cannot be reached, has no room or is closed; `internal` when what it
+ * holds is damaged. After anything but `conflict`, `exhausted` and "closed" a write may or may not have happened. Ids are any text.
+ */
 export interface Store extends AsyncDisposable {
   readonly values: ValueStore;
   readonly events: EventStore;

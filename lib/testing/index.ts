@@ -1,6 +1,6 @@
 /**
  * The simulated world as `massa/testing`: processes with the real replication over a simulated network, under one seeded
- * scheduler with virtual time.
+ * scheduler with virtual time; and `checkLaws`, which checks that a type of your own converges.
  *
  * ```ts
  * const world = new SimulatedWorld({ seed: 1, replication: { expect: 3 } });
@@ -17,6 +17,8 @@
  */
 export { History, plainValue } from "./history.ts";
 export type { Deed } from "./history.ts";
+export { BrokenLaw, checkLaws } from "./laws.ts";
+export type { Joined } from "./laws.ts";
 export type { SimulatedNode, Written } from "./simulated-node.ts";
 export { BrokenInvariant, SimulatedWorld } from "./simulated-world.ts";
 export type { SimulatedWorldOptions } from "./simulated-world.ts";

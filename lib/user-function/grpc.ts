@@ -1,7 +1,7 @@
 import { MassaError } from "../core/errors.ts";
 import { Budget } from "../wire/http2-budget.ts";
 import { frameOf } from "../wire/http2-frames.ts";
-import type { HeaderBlock } from "../wire/http2.ts";
+import type { HeaderList } from "../wire/http2.ts";
 import { spelled, type FunctionAddress } from "./connector.ts";
 import { SessionPool, type PoolParts } from "./pool.ts";
 import { GrpcStream, type StreamLink } from "./stream.ts";
@@ -38,6 +38,9 @@ export interface UserFunctionOptions {
 const sessionMemoryMib = 2_048;
 const headerBytesMax = 64 * 1024;
 
+/** How much of the buffer bytes may fill: the rest is for what their coming and going leaves behind until it is collected. */
+const filledShare = 0.5;
+
 /** Starts the link to the user function. It connects at once and stays connected; whether it is there, `watch` tells. */
 export function openUserFunction(parts: PoolParts, options: UserFunctionOptions): UserFunction {
   return new GrpcUserFunction(parts, options);
@@ -48,7 +51,9 @@ class GrpcUserFunction implements UserFunction {
   readonly #pool: SessionPool;
   readonly #link: StreamLink;
   readonly #streams = new Set<GrpcStream>();
-  readonly #headers = new Map<string, HeaderBlock>();
+  readonly #headers = new Map<string, HeaderList>();
+  /** What waits elsewhere and counts for the buffer. */
+  readonly #shares: (() => number)[] = [];
 
   constructor(parts: PoolParts, options: UserFunctionOptions) {
     this.address = spelled(options.address);
@@ -58,7 +63,7 @@ class GrpcUserFunction implements UserFunction {
       pool: this.#pool,
       world: parts.world,
       telemetry: parts.telemetry,
-      budget: new Budget(options.bufferBytes, () => this.#heldBytes()),
+      budget: new Budget(options.bufferBytes * filledShare, () => this.#heldBytes()),
       windowBytes: options.windowBytes,
       messageBytesMax: options.messageBytesMax,
       headers: (path) => this.#headersOf(path),
@@ -121,23 +126,33 @@ class GrpcUserFunction implements UserFunction {
     await this.#pool.close();
   }
 
+  share(held: () => number): (bytes: number) => boolean {
+    this.#shares.push(held);
+    const { budget, telemetry } = this.#link;
+    return (bytes) => {
+      const fits = budget.spend(bytes);
+      if (!fits) telemetry.count("massa_limit_reached_total", { limit: "userFunction.buffer" });
+      return fits;
+    };
+  }
+
+  /** Asked when the buffer is full: what is only kept to be sent again goes first. */
   #heldBytes(): number {
     let bytes = 0;
-    for (const stream of this.#streams) bytes += stream.heldBytes;
+    for (const held of this.#shares) bytes += held();
+    for (const stream of this.#streams) {
+      stream.forgetSent();
+      bytes += stream.heldBytes;
+    }
     return bytes;
   }
 
-  #headersOf(path: string): HeaderBlock {
+  #headersOf(path: string): HeaderList {
     let headers = this.#headers.get(path);
     if (headers) return headers;
-    headers = {
-      ":method": "POST",
-      ":scheme": "http",
-      ":authority": this.address.includes("/") ? "localhost" : this.address,
-      ":path": path,
-      te: "trailers",
-      "content-type": "application/grpc",
-    };
+    const authority = this.address.includes("/") ? "localhost" : this.address;
+    const pseudo = [":method", "POST", ":scheme", "http", ":authority", authority, ":path", path];
+    headers = [...pseudo, "te", "trailers", "content-type", "application/grpc"];
     // The paths are those of the protocol, a handful.
     this.#headers.set(path, headers);
     return headers;

@@ -8,7 +8,6 @@ import {
   type ClientSession,
   type ClientStream,
   type ClientStreamReceiver,
-  type HeaderBlock,
   type HeaderList,
 } from "../wire/http2.ts";
 import type { SessionPool, Waiter } from "./pool.ts";
@@ -24,7 +23,7 @@ export interface StreamLink {
   readonly budget: Budget;
   readonly windowBytes: number;
   readonly messageBytesMax: number;
-  headers(path: string): HeaderBlock;
+  headers(path: string): HeaderList;
   closed(stream: GrpcStream): void;
 }
 
@@ -66,6 +65,11 @@ export class GrpcStream implements FunctionStream, ClientStreamReceiver, Waiter 
   get heldBytes(): number {
     const waiting = this.#stream ? this.#stream.bufferedBytes : this.#sentBytes;
     return waiting + this.#reader.bufferedBytes + (this.#paused ? this.#link.windowBytes : 0);
+  }
+
+  /** Lets go of what is kept of a stream that has begun; should the function refuse it unseen, it fails. */
+  forgetSent(): void {
+    if (this.#stream) this.#sent = undefined;
   }
 
   start(): void {
@@ -199,7 +203,9 @@ export class GrpcStream implements FunctionStream, ClientStreamReceiver, Waiter 
         if (!next) break;
         bytes = next;
       } catch (failure) {
-        this.#fail(MassaError.from(failure));
+        const { code, message } = MassaError.from(failure);
+        // The function's own doing, whoever asks again gets the same: a poison message is not to be held for ever on it.
+        this.#fail(new MassaError(code, message, { cause: failure, isAnswer: true }));
         return;
       }
       this.#receiver.message(bytes);
@@ -262,11 +268,11 @@ export class GrpcStream implements FunctionStream, ClientStreamReceiver, Waiter 
     if (!this.#complete || !this.#ended) this.#stream?.reset(code);
   }
 
-  #requestHeaders(): HeaderBlock {
+  #requestHeaders(): HeaderList {
     const headers = this.#link.headers(this.#path);
     if (this.#deadlineAtMs === undefined) return headers;
     const leftMs = Math.max(1, Math.ceil(this.#deadlineAtMs - this.#link.world.clock.monotonic()));
-    return { ...headers, "grpc-timeout": timeoutHeader(leftMs) };
+    return [...headers, "grpc-timeout", timeoutHeader(leftMs)];
   }
 }
 

@@ -38,6 +38,11 @@ export interface UserFunction extends AsyncDisposable {
   open(path: string, receiver: FunctionStreamReceiver, options?: StreamOptions): FunctionStream;
   /** One message there, one back; rejects with the function's status as a MassaError. */
   unary(path: string, message: Uint8Array, signal: AbortSignal): Promise<Uint8Array>;
+  /**
+   * Lets bytes that wait for the function elsewhere count towards its buffer (`userFunction.buffer`): `held` tells how many do at
+   * the moment. The answer says of so many more whether they fit, and counts it where they do not.
+   */
+  share(held: () => number): (bytes: number) => boolean;
   /** Told when no session is left and a new one failed (`lost`), and when it can be reached again (`found`). Returns the unsubscription. */
   watch(listener: FunctionListener): () => void;
 }

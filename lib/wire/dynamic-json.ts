@@ -2,7 +2,6 @@ import {
   type DescField,
   type DescMessage,
   fromBinary,
-  fromJson,
   type JsonObject,
   type JsonValue,
   type Registry,
@@ -10,6 +9,9 @@ import {
   toJson,
 } from "@bufbuild/protobuf";
 import { MassaError } from "../core/errors.ts";
+import { hasOwnJson, JsonPlans, zeroOf } from "./json-plan.ts";
+import { JsonPrinter, OutOfOrder } from "./json-printer.ts";
+import { JsonReader } from "./json-reader.ts";
 
 /** Speaks the proto3 JSON mapping for the types of one descriptor set. */
 export interface DynamicJson {
@@ -17,125 +19,94 @@ export interface DynamicJson {
   parse(typeName: string, text: string): Uint8Array;
   /** Compact JSON of a message: fields by number, defaults and empty lists printed. Throws `protocol` for bytes that are no such message. */
   print(typeName: string, bytes: Uint8Array): string;
+  /** The same for one type. */
+  message(type: DescMessage): JsonCodec;
+  /** The JSON of one field's value, against the bytes of a message, of which only this field is read or written. */
+  field(field: DescField): JsonCodec;
+}
+
+/** JSON in UTF-8 against the bytes of messages of one type. */
+export interface JsonCodec {
+  /** Throws `invalid` with the path of the field that is wrong. */
+  parse(json: Uint8Array): Uint8Array;
+  /** Throws `protocol` for bytes that are no such message. */
+  print(bytes: Uint8Array): string;
 }
 
 /** `registry` resolves the types, those inside of Anys too. */
 export function createDynamicJson(registry: Registry): DynamicJson {
+  const plans = new JsonPlans();
+  const reader = new JsonReader(plans, registry);
+  const printer = new JsonPrinter(plans, registry);
+
   const typeOf = (name: string) => {
     const type = registry.getMessage(name);
     if (!type) throw new MassaError("not-found", `the function's descriptors have no message ${name}`);
     return type;
   };
 
+  /** Prints from the bytes as they stand, or put in order by the library, or what the library says of them. */
+  function printed<T>(type: DescMessage, bytes: Uint8Array, print: Print<T>, byLibrary: (json: JsonValue) => T): T {
+    try {
+      return (
+        unlessOutOfOrder(print, bytes) ??
+        unlessOutOfOrder(print, toBinary(type, fromBinary(type, bytes))) ?? {
+          printed: byLibrary(toJson(type, fromBinary(type, bytes), { registry, alwaysEmitImplicit: true })),
+        }
+      ).printed;
+    } catch (failure) {
+      const { message } = MassaError.from(failure);
+      throw new MassaError("protocol", `this ${type.typeName} cannot be printed: ${message}`, { cause: failure });
+    }
+  }
+
+  function messageCodec(type: DescMessage): JsonCodec {
+    const print = (bytes: Uint8Array) => printer.message(type, bytes);
+    return {
+      parse: (json) => reader.message(type, json),
+      print: (bytes) => printed(type, bytes, print, (json) => JSON.stringify(json)),
+    };
+  }
+
+  function fieldCodec(field: DescField): JsonCodec {
+    const type = field.parent;
+    const isAlone = field.oneof === undefined && plans.of(type).kind === "fields";
+    const print = isAlone ? printer.field(field) : outOfOrder;
+    const ofWhole = (json: JsonValue) => {
+      const value = (json as JsonObject)[field.jsonName];
+      return value === undefined ? undefined : JSON.stringify(value);
+    };
+    return {
+      parse: (json) => reader.field(field, json),
+      print: (bytes) => printed(type, bytes, print, ofWhole) ?? unset(field),
+    };
+  }
+
+  /** What a field is when nothing set it: a message its defaults, null where that would not be what it is by itself. */
+  function unset(field: DescField): string {
+    if (!field.message) return zeroOf(plans.of(field.parent).byName.get(field.name)!.value);
+    return hasOwnJson(field.message) ? "null" : messageCodec(field.message).print(new Uint8Array(0));
+  }
+
   return {
-    parse(typeName, text) {
-      const type = typeOf(typeName);
-      const json = parseText(text);
-      try {
-        return toBinary(type, fromJson(type, json, { registry }));
-      } catch (failure) {
-        const { path, reason } = locate(type, json, registry) ?? { path: "", reason: reasonOf(failure) };
-        throw new MassaError("invalid", path === "" ? reason : `${path}: ${reason}`, { cause: failure });
-      }
-    },
-    print(typeName, bytes) {
-      const type = typeOf(typeName);
-      try {
-        return JSON.stringify(toJson(type, fromBinary(type, bytes), { registry, alwaysEmitImplicit: true }));
-      } catch (failure) {
-        throw new MassaError("protocol", `this ${typeName} cannot be printed: ${reasonOf(failure)}`, {
-          cause: failure,
-        });
-      }
-    },
+    parse: (typeName, text) => reader.message(typeOf(typeName), Buffer.from(text)),
+    print: (typeName, bytes) => messageCodec(typeOf(typeName)).print(bytes),
+    message: messageCodec,
+    field: fieldCodec,
   };
 }
 
-type Reviver = (key: string, value: unknown, context: { readonly source?: string }) => unknown;
+type Print<T> = (bytes: Uint8Array) => T;
 
-/** Whole numbers that a double cannot hold stay text, which is what 64-bit fields take. */
-const exactly: Reviver = (_, value, { source }) =>
-  typeof value === "number" && !Number.isSafeInteger(value) && source !== undefined && /^-?\d+$/.test(source)
-    ? source
-    : value;
-
-function parseText(text: string): JsonValue {
-  const parse = JSON.parse as (text: string, reviver?: Reviver) => JsonValue;
+function unlessOutOfOrder<T>(print: Print<T>, bytes: Uint8Array): { readonly printed: T } | undefined {
   try {
-    return /\d{16}/.test(text) ? parse(text, exactly) : parse(text);
+    return { printed: print(bytes) };
   } catch (failure) {
-    throw new MassaError("invalid", `not JSON: ${MassaError.from(failure).message}`, { cause: failure });
+    if (failure instanceof OutOfOrder) return undefined;
+    throw failure;
   }
 }
 
-/** Where in a document a mistake is: `lines[2].price`, and what is wrong there. */
-interface Mistake {
-  readonly path: string;
-  readonly reason: string;
-}
-
-/** A mistake below this depth is told by the path to it. */
-const depthMax = 32;
-
-/** Finds the innermost value that alone cannot be parsed. Undefined when each can, so that they contradict each other. */
-function locate(type: DescMessage, json: JsonValue, registry: Registry, depth = 0): Mistake | undefined {
-  if (depth >= depthMax || !isObject(json) || type.typeName.startsWith("google.protobuf.")) return undefined;
-  for (const [key, value] of Object.entries(json)) {
-    const field = type.fields.find(({ jsonName, name }) => jsonName === key || name === key);
-    if (!field) {
-      if (key.startsWith("[") || failureOf(type, { [key]: value }, registry) === undefined) continue;
-      return { path: key, reason: `${type.typeName} has no such field` };
-    }
-    const reason = failureOf(type, { [key]: value }, registry);
-    if (reason !== undefined) return within(type, field, key, value, registry, depth) ?? { path: key, reason };
-  }
-  return undefined;
-}
-
-function within(
-  type: DescMessage,
-  field: DescField,
-  key: string,
-  value: JsonValue,
-  registry: Registry,
-  depth: number,
-): Mistake | undefined {
-  for (const [step, part, alone] of partsOf(field, key, value)) {
-    const reason = failureOf(type, { [key]: alone }, registry);
-    if (reason === undefined) continue;
-    const inner = field.message && locate(field.message, part, registry, depth + 1);
-    return inner ? { path: `${step}.${inner.path}`, reason: inner.reason } : { path: step, reason };
-  }
-  return undefined;
-}
-
-/** The parts of a field's value: how each is called, what it is, and the value that the field would have with it alone. */
-function partsOf(field: DescField, key: string, value: JsonValue): (readonly [string, JsonValue, JsonValue])[] {
-  if (field.fieldKind === "list" && Array.isArray(value)) {
-    return value.map((item, index) => [`${key}[${index}]`, item, [item]] as const);
-  }
-  if (field.fieldKind === "map" && isObject(value)) {
-    return Object.entries(value).map(
-      ([name, item]) => [`${key}[${JSON.stringify(name)}]`, item, { [name]: item }] as const,
-    );
-  }
-  return [[key, value, value]];
-}
-
-function failureOf(type: DescMessage, json: JsonValue, registry: Registry): string | undefined {
-  try {
-    fromJson(type, json, { registry });
-    return undefined;
-  } catch (failure) {
-    return reasonOf(failure);
-  }
-}
-
-/** What protobuf-es says, without the names that the path says better. */
-function reasonOf(failure: unknown): string {
-  return MassaError.from(failure).message.replace(/^cannot (decode|encode) (field|message) \S+ (from|to) JSON: /, "");
-}
-
-function isObject(json: JsonValue): json is JsonObject {
-  return typeof json === "object" && json !== null && !Array.isArray(json);
+function outOfOrder(): never {
+  throw new OutOfOrder();
 }

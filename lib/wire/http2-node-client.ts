@@ -15,7 +15,6 @@ import {
   type ClientSessionListener,
   type ClientStream,
   type ClientStreamReceiver,
-  type HeaderBlock,
   type HeaderList,
   type SessionLimits,
 } from "./http2.ts";
@@ -114,7 +113,7 @@ export class NodeClientSession implements ClientSession {
     return this.#ready && !this.#closing && !this.#session.closed && !this.#session.destroyed;
   }
 
-  open(headers: HeaderBlock, receiver: ClientStreamReceiver): ClientStream {
+  open(headers: HeaderList, receiver: ClientStreamReceiver): ClientStream {
     const node: OwnedClient = this.#session.request(headers, { endStream: false });
     const stream = new NodeClientStream(this, node, receiver);
     node[owner] = stream;

@@ -27,10 +27,14 @@ const resets = { streamResetBurst: 20_000, streamResetRate: 2_000 };
 const withTrailers = { waitForTrailers: true, sendDate: false };
 const withoutBody = { endStream: true, sendDate: false };
 
+const nothing = Buffer.alloc(0);
+
 class NodeServerStream extends NodeStream<http2.ServerHttp2Stream, StreamReceiver> implements ServerStream {
   readonly session: NodeServerSession;
   trailers: HeaderBlock | undefined;
   ended: boolean;
+  /** The response is out, and the peer told to stop. */
+  isStopping = false;
 
   constructor(session: NodeServerSession, node: http2.ServerHttp2Stream, ended: boolean) {
     super(node, undefined);
@@ -54,8 +58,14 @@ class NodeServerStream extends NodeStream<http2.ServerHttp2Stream, StreamReceive
     this.node.end();
   }
 
+  breakOff(code: number): void {
+    if (this.node.destroyed || this.node.closed) return;
+    this.node.write(nothing, () => this.reset(code));
+  }
+
   /** Once the response is out: the rest of the request is of no use to anybody. */
   stopPeer(): void {
+    this.isStopping = true;
     // Later, for a reset from within `wantTrailers` overtakes the trailers.
     if (!this.ended) setImmediate(() => this.node.close(errorCode.none));
     this.discard();
@@ -69,8 +79,13 @@ function onServerData(this: OwnedServer, chunk: Buffer): void {
 }
 
 function onServerEnd(this: OwnedServer): void {
-  if (isCut(this)) return;
   const ours = this[owner]!;
+  // A peer that resets with NO_ERROR what it does not read: Node would wait for ever for the writes to complete.
+  if (this.closed && !this.writableFinished && !ours.isStopping) {
+    this.destroy();
+    return;
+  }
+  if (isCut(this)) return;
   ours.ended = true;
   ours.receiver?.ended();
 }

@@ -49,6 +49,8 @@ export interface ServerStream extends Http2Stream {
    * RST_STREAM with NO_ERROR (RFC 9113 section 8.1).
    */
   finish(trailers: HeaderBlock): void;
+  /** Ends the stream by RST_STREAM once what was written is out; the receiver may hear `closed` of it, or nothing more. */
+  breakOff(code: number): void;
 }
 
 /** Callbacks of one stream, never from within a call on it. `closed` comes exactly once and last, unless we reset the stream. */
@@ -84,8 +86,11 @@ export interface ClientSession {
   readonly streams: number;
   /** The peer's MAX_CONCURRENT_STREAMS. */
   readonly streamsMax: number;
-  /** Opens a stream with a body to follow. Only while `usable` and below `streamsMax`. */
-  open(headers: HeaderBlock, receiver: ClientStreamReceiver): ClientStream;
+  /**
+   * Opens a stream with a body to follow. Only while `usable` and below `streamsMax`. The headers, all four pseudo headers first
+   * among them, are kept as long as the stream: streams may share one list, and nobody changes it.
+   */
+  open(headers: HeaderList, receiver: ClientStreamReceiver): ClientStream;
   /** Takes no new streams and closes after the last one. */
   close(): void;
   destroy(): void;

@@ -114,7 +114,7 @@ function base64(bytes: Uint8Array): string {
 }
 
 /** The shortest decimal that names this 32-bit float and no other. */
-function shortestFloat(value: number): string {
+export function shortestFloat(value: number): string {
   for (let digits = 1; digits < 9; digits += 1) {
     const short = Number(value.toPrecision(digits));
     if (Math.fround(short) === value) return String(short);

@@ -60,6 +60,18 @@ export class ProtobufReader {
     return outer;
   }
 
+  /** Whether the field that `field` announced is length-delimited. */
+  get isDelimited(): boolean {
+    return (this.#tag & 7) === wireTypes.bytes;
+  }
+
+  /** `enter` for a packed list: each of its values, which have this wire type, is then read like a field of its own. */
+  enterPacked(wireType: number): number {
+    const outer = this.enter();
+    this.#tag = (this.#tag & ~7) | wireType;
+    return outer;
+  }
+
   /** Leaves a nested message that was read to its end. */
   leave(outer: number): void {
     this.end = outer;
@@ -119,6 +131,20 @@ export class ProtobufReader {
   uint64(): bigint {
     this.#varint64();
     return (BigInt(this.#high) << 32n) | BigInt(this.#low);
+  }
+
+  /** An int64: a number where that is exact. */
+  wholeInt64(): number | bigint {
+    this.#varint64();
+    const value = (this.#high | 0) * two32 + this.#low;
+    return Number.isSafeInteger(value) ? value : BigInt.asIntN(64, (BigInt(this.#high) << 32n) | BigInt(this.#low));
+  }
+
+  /** A uint64: a number where that is exact. */
+  wholeUint64(): number | bigint {
+    this.#varint64();
+    const value = this.#high * two32 + this.#low;
+    return Number.isSafeInteger(value) ? value : (BigInt(this.#high) << 32n) | BigInt(this.#low);
   }
 
   sint64(): bigint {
