@@ -1,6 +1,10 @@
 import { create, type DescMessage, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
-import { type ActionCommandSchema, type ActionResponseSchema } from "../../lib/wire/gen/cloudstate/action_pb.ts";
+import {
+  type ActionCommandSchema,
+  type ActionResponse,
+  type ActionResponseSchema,
+} from "../../lib/wire/gen/cloudstate/action_pb.ts";
 import {
   ActionTckModel,
   OtherRequestSchema,
@@ -11,10 +15,11 @@ import {
 
 export type Step = MessageInitShape<typeof ProcessStepSchema>;
 export type Groups = readonly (readonly Step[])[];
-export type Response = MessageInitShape<typeof ActionResponseSchema>;
+/** An answer by its fields. */
+export type Response = Exclude<MessageInitShape<typeof ActionResponseSchema>, ActionResponse>;
 type Command = MessageInitShape<typeof ActionCommandSchema>;
 
-/** Steps, as spec/tck 5.4 writes them: `e` an effect, `E` a synchronous one. */
+/** Steps: reply, forward, fail, and effects, of which `E` is a synchronous one. */
 export const r = (message: string): Step => ({ step: { case: "reply", value: { message } } });
 export const f = (id: string): Step => ({ step: { case: "forward", value: { id } } });
 export const x = (message: string): Step => ({ step: { case: "fail", value: { message } } });

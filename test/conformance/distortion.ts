@@ -15,6 +15,7 @@ import {
 } from "../../lib/wire/gen/cloudstate/crdt_pb.ts";
 import { MetadataSchema } from "../../lib/wire/gen/cloudstate/entity_pb.ts";
 import type { Passage, Tap } from "./relay.ts";
+import { EntityTap, Passing } from "./taps.ts";
 
 /** A way in which a proxy can be wrong, and the case that must find it out. */
 export interface Distortion {
@@ -29,49 +30,17 @@ export interface Distortion {
 /** Passes everything on as it is. */
 export const undistorted: Distortion = { title: "none", foundBy: "", shows: /^/, tap: () => new Passing() };
 
-class Passing implements Tap {
-  fromProxy(message: Buffer): readonly Buffer[] {
-    return [message];
-  }
-  proxyEnded(): ReturnType<Tap["proxyEnded"]> {
-    return { then: "end", before: [] };
-  }
-  proxyCancelled(): void {}
-  fromFunction(message: Buffer): Passage {
-    return { toProxy: [message], toFunction: [] };
-  }
-  functionEnded(): void {}
-}
-
-/** Changes what goes over an entity's stream. */
-class EntityTap extends Passing {
-  override fromProxy(bytes: Buffer): readonly Buffer[] {
-    return this.in(fromBinary(CrdtStreamInSchema, bytes)).map((message) =>
-      Buffer.from(toBinary(CrdtStreamInSchema, message)),
-    );
-  }
-
-  override fromFunction(bytes: Buffer): Passage {
-    const { toProxy, toFunction } = this.out(fromBinary(CrdtStreamOutSchema, bytes));
-    return {
-      toProxy: toProxy.map((message) => Buffer.from(toBinary(CrdtStreamOutSchema, message))),
-      toFunction: toFunction.map((message) => Buffer.from(toBinary(CrdtStreamInSchema, message))),
-    };
-  }
-
-  protected in(message: CrdtStreamIn): CrdtStreamIn[] {
-    return [message];
-  }
-
-  protected out(message: CrdtStreamOut): { toProxy: CrdtStreamOut[]; toFunction: CrdtStreamIn[] } {
-    return { toProxy: [message], toFunction: [] };
+/** Changes what goes over the stream of a CRDT entity. */
+class CrdtTap extends EntityTap<typeof CrdtStreamInSchema, typeof CrdtStreamOutSchema> {
+  constructor() {
+    super(CrdtStreamInSchema, CrdtStreamOutSchema);
   }
 }
 
-const onEntities = (make: () => Tap) => (path: string) =>
+const onCrdts = (make: () => Tap) => (path: string) =>
   path === `/${Crdt.typeName}/${Crdt.method.handle.name}` ? make() : new Passing();
 
-class MetadataOnCommand extends EntityTap {
+class MetadataOnCommand extends CrdtTap {
   protected override in(message: CrdtStreamIn): CrdtStreamIn[] {
     if (message.message.case === "command") {
       const entries = [{ key: "user-agent", value: { case: "stringValue" as const, value: "somebody" } }];
@@ -81,7 +50,7 @@ class MetadataOnCommand extends EntityTap {
   }
 }
 
-class EmptyInitialDelta extends EntityTap {
+class EmptyInitialDelta extends CrdtTap {
   protected override in(message: CrdtStreamIn): CrdtStreamIn[] {
     if (message.message.case === "init") message.message.value.delta ??= create(CrdtDeltaSchema);
     return [message];
@@ -89,7 +58,7 @@ class EmptyInitialDelta extends EntityTap {
 }
 
 /** Moves all command ids of a stream by what `offset` says. */
-class MovedIds extends EntityTap {
+class MovedIds extends CrdtTap {
   readonly #offset: (entity: string) => bigint;
   readonly #seen: (entity: string, id: bigint) => void;
   #entity = "";
@@ -125,7 +94,7 @@ class ResetAtEnd extends Passing {
   }
 }
 
-class EchoedDelta extends EntityTap {
+class EchoedDelta extends CrdtTap {
   protected override out(message: CrdtStreamOut) {
     const reply = message.message.case === "reply" ? message.message.value : undefined;
     const action = reply?.stateAction?.action;
@@ -137,7 +106,7 @@ class EchoedDelta extends EntityTap {
   }
 }
 
-class CancelledTwice extends EntityTap {
+class CancelledTwice extends CrdtTap {
   readonly #answered = new Set<bigint>();
 
   protected override in(message: CrdtStreamIn): CrdtStreamIn[] {
@@ -153,7 +122,7 @@ class CancelledTwice extends EntityTap {
   }
 }
 
-class CommandBeforeInit extends EntityTap {
+class CommandBeforeInit extends CrdtTap {
   #init: CrdtStreamIn | undefined;
 
   protected override in(message: CrdtStreamIn): CrdtStreamIn[] {
@@ -203,25 +172,25 @@ function written(command: ActionCommand): Buffer {
 
 const actionPath = (name: string) => `/${ActionProtocol.typeName}/${name}`;
 
-/** Ten proxies that are wrong, each in its own way. */
+/** Proxies that are wrong with actions and CRDT entities, each in its own way. */
 export const distortions: readonly Distortion[] = [
   {
     title: "metadata on a command",
     foundBy: "C83",
     shows: /user-agent/,
-    tap: onEntities(() => new MetadataOnCommand()),
+    tap: onCrdts(() => new MetadataOnCommand()),
   },
   {
     title: "an empty initial delta instead of none",
     foundBy: "C83",
     shows: /Process: .* came instead of a message/,
-    tap: onEntities(() => new EmptyInitialDelta()),
+    tap: onCrdts(() => new EmptyInitialDelta()),
   },
   {
     title: "command ids from 0",
     foundBy: "C83",
     shows: /id: 0n/,
-    tap: onEntities(
+    tap: onCrdts(
       () =>
         new MovedIds(
           () => -1n,
@@ -233,20 +202,20 @@ export const distortions: readonly Distortion[] = [
     title: "a reset instead of a half-close",
     foundBy: "C88",
     shows: /cancelled/,
-    tap: onEntities(() => new ResetAtEnd()),
+    tap: onCrdts(() => new ResetAtEnd()),
   },
-  { title: "a delta echoed", foundBy: "C83", shows: /PNCounterValue/, tap: onEntities(() => new EchoedDelta()) },
+  { title: "a delta echoed", foundBy: "C83", shows: /PNCounterValue/, tap: onCrdts(() => new EchoedDelta()) },
   {
     title: "two stream_cancelled",
     foundBy: "C86",
     shows: /streamCancelled/,
-    tap: onEntities(() => new CancelledTwice()),
+    tap: onCrdts(() => new CancelledTwice()),
   },
   {
     title: "a command before init",
     foundBy: "C83",
     shows: /Process: .* came instead of a message/,
-    tap: onEntities(() => new CommandBeforeInit()),
+    tap: onCrdts(() => new CommandBeforeInit()),
   },
   { title: "ids that go on after passivation", foundBy: "C88", shows: /id: 2n/, tap: idsThatGoOn() },
   {
@@ -268,7 +237,7 @@ export const distortions: readonly Distortion[] = [
 
 function idsThatGoOn(): (path: string) => Tap {
   const last = new Map<string, bigint>();
-  return onEntities(
+  return onCrdts(
     () =>
       new MovedIds(
         (entity) => last.get(entity) ?? 0n,

@@ -14,8 +14,27 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 const startedWithinMs = 20_000;
 const stoppedWithinMs = 5_000;
 
-/** Starts our proxy, as a process of its own, in front of a function on this machine. */
+/** Starts our proxy, as a process of its own, in front of a function on this machine, and waits until it answers. */
 export async function startProxy(functionPort: number): Promise<RunningProxy> {
+  const proxy = await launchProxy(functionPort);
+  try {
+    await answers(proxy.address, startedWithinMs, proxy.isOver);
+  } catch (failure) {
+    await proxy.stop();
+    throw new Error(`the proxy did not start; it said:\n${proxy.said()}`, { cause: failure });
+  }
+  return proxy;
+}
+
+/** A process of our proxy, which may not come to answer. */
+export interface LaunchedProxy extends RunningProxy {
+  /** What it wrote so far. */
+  readonly said: () => string;
+  readonly isOver: () => boolean;
+}
+
+/** Starts our proxy and does not wait for it. */
+export async function launchProxy(functionPort: number): Promise<LaunchedProxy> {
   const [front, admin] = [await freePort(), await freePort()];
   const child = spawn(process.execPath, ["--conditions=massa-source", "lib/main.ts"], {
     cwd: root,
@@ -32,13 +51,12 @@ export async function startProxy(functionPort: number): Promise<RunningProxy> {
   });
   const said: string[] = [];
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => said.push(chunk.toString()));
-  try {
-    await answers(`127.0.0.1:${front.toString()}`, startedWithinMs, () => child.exitCode !== null);
-  } catch (failure) {
-    await stop(child);
-    throw new Error(`the proxy did not start; it said:\n${said.join("")}`, { cause: failure });
-  }
-  return { address: `127.0.0.1:${front.toString()}`, stop: () => stop(child) };
+  return {
+    address: `127.0.0.1:${front.toString()}`,
+    said: () => said.join(""),
+    isOver: () => child.exitCode !== null,
+    stop: () => stop(child),
+  };
 }
 
 /** Waits until an HTTP/1.1 request is answered, whatever the answer is. */

@@ -14,7 +14,7 @@ export interface Tap {
   /** A message from the proxy; gives what goes on to the function. */
   fromProxy(message: Buffer): readonly Buffer[];
   /** The proxy half-closed; says what the function sees, and what goes before that. */
-  proxyEnded(): { readonly then: "end" | "cancel"; readonly before: readonly Buffer[] };
+  proxyEnded(): { readonly then: "end" | "cancel" | "nothing"; readonly before: readonly Buffer[] };
   proxyCancelled(): void;
   /** A message from the function; gives what goes on to the proxy, and what goes back to the function. */
   fromFunction(message: Buffer): Passage | Promise<Passage>;
@@ -24,6 +24,8 @@ export interface Tap {
 export interface Passage {
   readonly toProxy: readonly Buffer[];
   readonly toFunction: readonly Buffer[];
+  /** What the function seems to do after that. */
+  readonly then?: "end" | "break";
 }
 
 /** Stands between proxy and function and passes each call on, through a tap of its own. */
@@ -31,7 +33,7 @@ export async function openRelay(
   services: readonly DescService[],
   onward: Caller,
   open: (path: string) => Tap,
-  wantedPort = 0,
+  { host = "127.0.0.1", port: wantedPort = 0 }: { readonly host?: string; readonly port?: number } = {},
 ): Promise<Relay> {
   const server = new Server({ "grpc.max_receive_message_length": -1, "grpc.max_send_message_length": -1 });
   for (const service of services) {
@@ -54,7 +56,7 @@ export async function openRelay(
     server.addService(definition, implementation);
   }
   const { promise, resolve, reject } = Promise.withResolvers<number>();
-  server.bindAsync(`127.0.0.1:${wantedPort.toString()}`, ServerCredentials.createInsecure(), (error, port) => {
+  server.bindAsync(`${host}:${wantedPort.toString()}`, ServerCredentials.createInsecure(), (error, port) => {
     if (error) reject(error);
     else resolve(port);
   });
@@ -72,15 +74,20 @@ type Inbound = ServerDuplexStream<Buffer, Buffer>;
 function pass(inbound: Inbound, onward: Caller, path: string, tap: Tap): void {
   const outbound = onward.raw(path);
   let over = false;
+  let cancelled = false;
   let passing = Promise.resolve();
   inbound.on("data", (message: Buffer) => {
     for (const changed of tap.fromProxy(message)) outbound.write(changed);
   });
+  const { promise: ended, resolve: end } = Promise.withResolvers<undefined>();
   inbound.on("end", () => {
+    end(undefined);
     afterTurns(turnsUntilReset, () => {
-      if (over) return;
+      if (cancelled) return;
       const { then, before } = tap.proxyEnded();
+      if (over) return; // The function answered in full before it saw the end.
       for (const message of before) outbound.write(message);
+      if (then === "nothing") return;
       if (then === "end") return void outbound.end();
       over = true;
       outbound.cancel();
@@ -88,19 +95,28 @@ function pass(inbound: Inbound, onward: Caller, path: string, tap: Tap): void {
     });
   });
   inbound.on("cancelled", () => {
-    if (!over) tap.proxyCancelled();
+    if (over) return; // So it ends in any case.
+    cancelled = true;
     over = true;
+    tap.proxyCancelled();
     outbound.cancel();
   });
   outbound.on("data", (message: Buffer) => {
     passing = passing.then(async () => {
-      const { toProxy, toFunction } = await tap.fromFunction(message);
+      const { toProxy, toFunction, then } = await tap.fromFunction(message);
       if (!over) for (const changed of toProxy) inbound.write(changed);
       for (const added of toFunction) outbound.write(added);
+      if (over || !then) return;
+      over = true;
+      outbound.cancel();
+      if (then === "end") inbound.end();
+      else inbound.emit("error", { code: status.UNKNOWN, details: "broken", metadata: new Metadata() });
     });
   });
   const finish = (details: string | undefined, code: status) => {
-    passing = passing.then(() => {
+    passing = passing.then(async () => {
+      // A function may have answered before it saw the end of its input, which the proxy has sent all the same.
+      await Promise.race([ended, new Promise((late) => setTimeout(late, endedWithinMs))]);
       if (over) return;
       over = true;
       tap.functionEnded(details);
@@ -115,6 +131,8 @@ function pass(inbound: Inbound, onward: Caller, path: string, tap: Tap): void {
     if (code === status.OK) finish(undefined, code);
   });
 }
+
+const endedWithinMs = 25;
 
 /** A reset looks like a half-close first: so many turns of the event loop later grpc-js says that it was one. */
 const turnsUntilReset = 4;

@@ -1,10 +1,4 @@
-import { create, type Message, type MessageInitShape } from "@bufbuild/protobuf";
-import {
-  type ActionCommand,
-  ActionCommandSchema,
-  ActionProtocol,
-  ActionResponseSchema,
-} from "../../../lib/wire/gen/cloudstate/action_pb.ts";
+import { type ActionCommand, ActionProtocol } from "../../../lib/wire/gen/cloudstate/action_pb.ts";
 import {
   answer,
   command,
@@ -18,49 +12,18 @@ import {
   opening,
   r,
   request,
-  type Response,
   x,
 } from "../action-words.ts";
 import { ActionTckModel } from "../gen/tck/action_pb.ts";
+import { ok, post } from "../http.ts";
 import { same } from "../plain.ts";
-import type { Connection } from "../recorder.ts";
+import { expectIn, expectOut, recordedUnary } from "../recorded-action.ts";
 import { type Case, proxyCase, type ProxyStage } from "../stage.ts";
 
 const { handleUnary, handleStreamedIn, handleStreamedOut, handleStreamed } = ActionProtocol.method;
 const { processUnary, processStreamedIn, processStreamedOut, processStreamed } = ActionTckModel.method;
 
-type Command = MessageInitShape<typeof ActionCommandSchema>;
-
-/** Metadata of actions is free: it is judged nowhere. */
-async function expectIn(connection: Connection, wanted: Command): Promise<void> {
-  const seen = await connection.in.next();
-  const bare = seen.type === "message" ? { ...seen, message: withoutMetadata(seen.message) } : seen;
-  same(
-    bare,
-    { type: "message", message: create(ActionCommandSchema, wanted) },
-    `${connection.method.name}, to function`,
-  );
-}
-
-function withoutMetadata(message: Message): Message {
-  const bare = { ...(message as ActionCommand) };
-  delete bare.metadata;
-  return bare;
-}
-
-async function expectOut(connection: Connection, wanted: Response): Promise<void> {
-  await connection.expectOut(create(ActionResponseSchema, wanted));
-}
-
-/** One recorded unary call, whole. */
-async function recordedUnary(stage: ProxyStage, wanted: Command, answered: Response): Promise<void> {
-  const connection = await stage.recorder.connection(handleUnary);
-  await expectIn(connection, wanted);
-  await expectOut(connection, answered);
-  await connection.closed();
-}
-
-/** A35–A42: what a proxy makes of calls to an action. */
+/** A35–A43: what a proxy makes of calls to an action. */
 export const actionProxyCases: readonly Case[] = [
   proxyCase("A35", "action: unary through the proxy", async (stage) => {
     const groups: Groups = [[r("one")]];
@@ -164,6 +127,18 @@ export const actionProxyCases: readonly Case[] = [
     await expectOut(connection, answer(groups));
     const { type } = await connection.in.next();
     same(type !== "message", true, "nothing more goes into a stream that has failed");
+  }),
+
+  proxyCase("A43", "action: JSON over HTTP", async (stage) => {
+    const path = "/tck/model/action/unary";
+    const replying: Groups = [[r("foo")]];
+    const answered = await post(stage, path, { groups: [{ steps: [{ reply: { message: "foo" } }] }] });
+    same(answered, ok('{"message":"foo"}'), "a reply");
+    await recordedUnary(stage, command("ProcessUnary", replying), answer(replying));
+    const failing: Groups = [[x("boom")]];
+    const { status, body } = await post(stage, path, { groups: [{ steps: [{ fail: { message: "boom" } }] }] });
+    same({ status, body }, { status: 500, body: "boom" }, "a failure");
+    await recordedUnary(stage, command("ProcessUnary", failing), answer(failing));
   }),
 ];
 

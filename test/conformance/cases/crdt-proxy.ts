@@ -1,5 +1,5 @@
-import { create, type DescMessage, type MessageInitShape } from "@bufbuild/protobuf";
-import { Crdt, CrdtStreamInSchema, CrdtStreamOutSchema } from "../../../lib/wire/gen/cloudstate/crdt_pb.ts";
+import { type DescMessage, type MessageInitShape } from "@bufbuild/protobuf";
+import { Crdt, type CrdtStreamOutSchema } from "../../../lib/wire/gen/cloudstate/crdt_pb.ts";
 import { payload } from "../action-words.ts";
 import {
   answered,
@@ -10,7 +10,6 @@ import {
   forwarded,
   initOf,
   type Reply,
-  type StreamIn,
   updated,
 } from "../crdt-stream.ts";
 import {
@@ -34,41 +33,35 @@ import {
   ResponseSchema,
   StreamedRequestSchema,
 } from "../gen/tck/crdt_pb.ts";
+import { ok, post } from "../http.ts";
 import { same } from "../plain.ts";
-import type { Connection } from "../recorder.ts";
+import { RecordedStream } from "../recorded.ts";
 import { type Case, proxyCase, type ProxyStage } from "../stage.ts";
 
 const { process, processStreamed } = CrdtTckModel.method;
-const passivatedWithinMs = 2_000;
 
-/** What was recorded of one entity's stream, judged message by message. */
+/** What was recorded of one CRDT entity. */
 class Recorded {
-  readonly #connection: Connection;
+  readonly #stream: RecordedStream<typeof Crdt.method.handle>;
   readonly #id: string;
 
-  constructor(connection: Connection, id: string) {
-    this.#connection = connection;
+  private constructor(stream: RecordedStream<typeof Crdt.method.handle>, id: string) {
+    this.#stream = stream;
     this.#id = id;
   }
 
   static async open(stage: ProxyStage, service: string, id: string, delta?: Delta): Promise<Recorded> {
-    const recorded = new Recorded(await stage.recorder.connection(Crdt.method.handle), id);
-    await recorded.in(initOf(service, id, delta));
-    return recorded;
-  }
-
-  in(message: StreamIn): Promise<void> {
-    return this.#connection.expectIn(create(CrdtStreamInSchema, message));
+    return new Recorded(await RecordedStream.open(stage, Crdt.method.handle, initOf(service, id, delta)), id);
   }
 
   out(message: MessageInitShape<typeof CrdtStreamOutSchema>): Promise<void> {
-    return this.#connection.expectOut(create(CrdtStreamOutSchema, message));
+    return this.#stream.out(message);
   }
 
   /** A command, whole. */
   command<Desc extends DescMessage>(id: bigint, name: string, schema: Desc, request: MessageInitShape<Desc>) {
     const streamed = name === "ProcessStreamed";
-    return this.in(commandOf({ entityId: this.#id, id, name, payload: payload(schema, request), streamed }));
+    return this.#stream.in(commandOf({ entityId: this.#id, id, name, payload: payload(schema, request), streamed }));
   }
 
   reply(commandId: bigint, reply: Reply): Promise<void> {
@@ -86,11 +79,11 @@ class Recorded {
   }
 
   cancelled(id: bigint): Promise<void> {
-    return this.in({ message: { case: "streamCancelled", value: { entityId: this.#id, id } } });
+    return this.#stream.in({ message: { case: "streamCancelled", value: { entityId: this.#id, id } } });
   }
 
   closed(): Promise<void> {
-    return this.#connection.closed(passivatedWithinMs);
+    return this.#stream.closed();
   }
 }
 
@@ -110,7 +103,7 @@ const emptyAnswer: Reply = {
   clientAction: { action: { case: "reply", value: { payload: payload(ResponseSchema, {}) } } },
 };
 
-/** C83–C86 and C88: what a proxy makes of calls to a CRDT entity. */
+/** C83–C88: what a proxy makes of calls to a CRDT entity. */
 export const crdtProxyCases: readonly Case[] = [
   proxyCase("C83", "CRDT: state changes through the proxy", async (stage) => {
     const id = stage.fresh("PNCounter");
@@ -172,6 +165,38 @@ export const crdtProxyCases: readonly Case[] = [
   }),
 
   proxyCase("C86", "CRDT: streaming through the proxy", (stage) => streaming(stage)),
+
+  proxyCase("C87", "CRDT: JSON over HTTP", async (stage) => {
+    const id = stage.fresh("PNCounter");
+    const path = `/tck/model/crdt/${id}`;
+    const { pncounter } = state;
+    const counted = (value: bigint) => ok(`{"state":{"pncounter":{"value":"${value}"}}}`);
+    same(await post(stage, path, {}), counted(0n), "an empty request");
+    const recorded = await Recorded.open(stage, CrdtTckModel.typeName, id);
+    await recorded.exchange(1n, [], answered(pncounter(0n)));
+
+    same(await post(stage, `/${CrdtTwo.typeName}/Call`, { id }), ok("{}"), "the generated route");
+    const second = await Recorded.open(stage, CrdtTwo.typeName, id);
+    await second.exchange(1n, [], emptyAnswer, "Call");
+
+    let [command, sum] = [1n, 0n];
+    const changing = async (by: bigint) => {
+      sum += by;
+      const document = { actions: [{ update: { pncounter: { change: Number(by) } } }] };
+      same(await post(stage, path, document), counted(sum), "a change");
+      const reply = { ...answered(pncounter(sum)), stateAction: updated(change.pncounter(by)) };
+      await recorded.exchange(++command, [update(ask.pncounter(by))], reply);
+    };
+    await changing(42n);
+    const { status, body } = await post(stage, path, { actions: [{ fail: { message: "expected failure" } }] });
+    same({ status, body }, { status: 500, body: "expected failure" }, "a failure");
+    command += 1n;
+    await recorded.exchange(command, [fail("expected failure")], failed(command, "expected failure"));
+    await changing(-123n);
+    same(await post(stage, path, { actions: [{ delete: {} }] }), counted(-81n), "a delete");
+    await recorded.exchange(++command, [erase], { ...answered(pncounter(-81n)), stateAction: deleted });
+    await recorded.closed();
+  }),
 
   proxyCase("C88", "CRDT: passivation through the proxy", async (stage) => {
     const id = stage.fresh("Configured");

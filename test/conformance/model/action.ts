@@ -1,7 +1,7 @@
 import { action, type ActionContext, type Answer, Failure, forward } from "../../../lib/sdk/index.ts";
 import { ActionTckModel, ActionTwo, type ProcessGroup } from "../gen/tck/action_pb.ts";
 
-/** Does what its requests ask for (spec/tck 5.2). */
+/** Does what its requests ask for. */
 export const actionModel = action(ActionTckModel, {
   processUnary: (request, context) => respond(request.groups, context),
 

@@ -39,7 +39,7 @@ const types: Readonly<Record<string, CrdtType<Crdt>>> = {
   Vote: vote,
 };
 
-/** Does what its requests ask for (spec/tck 5.2). */
+/** Does what its requests ask for. */
 export const crdtModel = crdtEntity(CrdtTckModel, {
   state: typeOf,
   handlers: {
