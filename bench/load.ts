@@ -1,15 +1,21 @@
 /**
- * Calls a unary gRPC method from bare node:http2 and prints one JSON line of figures.
- * Usage: load.ts --port 9001 --path /bench.Action/Call [--concurrency 64 | --rate 1000] [--seconds 5] [--warmup 1] [--bytes 100] [--keys 64] [--pid PROXY]
+ * Calls a unary method and prints one JSON line of figures: bench.In over gRPC, or with `--message order` a bench.Order, which
+ * `--protocol json` posts as JSON over HTTP/1.1.
+ * Usage: load.ts --port 9001 --path /bench.Action/Call [--protocol grpc|json] [--message in|order]
+ *   [--concurrency 64 | --rate 1000] [--seconds 5] [--warmup 1] [--bytes 100] [--keys 64] [--pid PROXY]
  */
-import http2 from "node:http2";
 import { parseArgs } from "node:util";
 import { cpuMicrosOf } from "./load-cpu.ts";
+import { openGrpc } from "./load-grpc.ts";
+import { openJson } from "./load-json.ts";
+import { order, orderBytes } from "./order.ts";
 
 const { values: flags } = parseArgs({
   options: {
     port: { type: "string", default: "9001" },
     path: { type: "string", default: "/bench.Action/Call" },
+    protocol: { type: "string", default: "grpc" },
+    message: { type: "string", default: "in" },
     concurrency: { type: "string", default: "64" },
     rate: { type: "string", default: "0" },
     seconds: { type: "string", default: "5" },
@@ -19,27 +25,22 @@ const { values: flags } = parseArgs({
     pid: { type: "string" },
   },
 });
+const port = Number(flags.port);
 const concurrency = Number(flags.concurrency);
 const rate = Number(flags.rate);
 const pid = flags.pid === undefined ? undefined : Number(flags.pid);
 
-/** bench.In { key, body } in a gRPC frame. */
-function requestOf(key: string): Buffer {
+/** bench.In { key, body } */
+function inputOf(key: string): Buffer {
   const body = Buffer.alloc(Number(flags.bytes), 7);
   const length = body.length < 128 ? [body.length] : [(body.length & 127) | 128, body.length >> 7];
-  const message = Buffer.concat([Buffer.from([10, key.length]), Buffer.from(key), Buffer.from([18, ...length]), body]);
-  const prefix = Buffer.alloc(5);
-  prefix.writeUInt32BE(message.length, 1);
-  return Buffer.concat([prefix, message]);
+  return Buffer.concat([Buffer.from([10, key.length]), Buffer.from(key), Buffer.from([18, ...length]), body]);
 }
 
-const requests = Array.from({ length: Number(flags.keys) }, (_, index) => requestOf(`key-${index}`));
-const headers = { ":method": "POST", ":path": flags.path, "content-type": "application/grpc", te: "trailers" };
-const session = http2.connect(`http://127.0.0.1:${flags.port}`, { maxSessionMemory: 1000 });
-session.on("error", (error: Error) => {
-  console.error(error.message);
-  process.exit(1);
-});
+const inputs = () => Array.from({ length: Number(flags.keys) }, (_, index) => inputOf(`key-${index}`));
+const bodies = flags.message === "order" ? [Buffer.from(orderBytes())] : inputs();
+const send =
+  flags.protocol === "json" ? openJson(port, flags.path, JSON.stringify(order)) : openGrpc(port, flags.path, bodies);
 
 let latencies: number[] = [];
 let failures = 0;
@@ -49,26 +50,14 @@ let stopped = false;
 
 /** One call; its latency counts from `startedAt`, which in rate mode is when it was due. */
 function call(startedAt: number, done: () => void): void {
-  const stream = session.request(headers);
-  let status = "none";
-  stream.on("response", (received) => {
-    status = String(received["grpc-status"] ?? status);
-  });
-  stream.on("trailers", (received: http2.IncomingHttpHeaders) => {
-    status = received["grpc-status"] as string;
-    if (status !== "0" && firstFailure === "") firstFailure = `${status} ${received["grpc-message"] as string}`;
-  });
-  stream.on("data", () => undefined);
-  stream.on("error", () => undefined);
-  stream.on("close", () => {
-    if (status === "0") latencies.push(performance.now() - startedAt);
+  send(sent++, (failure) => {
+    if (failure === "") latencies.push(performance.now() - startedAt);
     else {
       failures += 1;
-      firstFailure ||= `status ${status}`;
+      firstFailure ||= failure;
     }
     done();
   });
-  stream.end(requests[sent++ % requests.length]);
 }
 
 function loop(): void {
@@ -114,4 +103,4 @@ console.log(
     ...perCall,
   }),
 );
-session.destroy();
+process.exit(0);

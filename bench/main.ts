@@ -8,8 +8,12 @@ import { cpus } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Figure, table } from "./figures.ts";
+import { entityFigures } from "./entities.ts";
+import { activationFigures, durableFigures, memoryFigures } from "./event-sourced.ts";
+import { jsonFigures } from "./json.ts";
 import { linkFigures } from "./link.ts";
 import { spreadFigures, startFigures } from "./mesh.ts";
+import { passivationFigures } from "./passivation.ts";
 import { streamFigures } from "./streams.ts";
 
 const { values: flags } = parseArgs({
@@ -22,6 +26,8 @@ const { values: flags } = parseArgs({
 });
 const effort = { seconds: Number(flags.seconds), rounds: Number(flags.rounds) };
 const isAsked = (id: string) => id.startsWith(flags.only);
+/** Figures with which others are compared come with them. */
+const standsBeside = (id: string) => id.startsWith("relay.") || id.startsWith("es.disk_") || id === "passivate.per_s";
 /** Each part with the ids that it measures, or their beginnings. */
 const parts: readonly (readonly [ids: readonly string[], run: () => Promise<Figure[]>])[] = [
   [["action.", "relay.action_"], () => linkFigures("action", effort)],
@@ -29,6 +35,12 @@ const parts: readonly (readonly [ids: readonly string[], run: () => Promise<Figu
   [["increments.", "visible3."], () => spreadFigures(effort.seconds)],
   [["start.ready_ms", "idle.rss_mb"], () => startFigures(isAsked)],
   [["stream."], streamFigures],
+  [["es.durable_per_s", "es.disk_fdatasync_per_s", "es.single_per_s"], () => durableFigures(effort)],
+  [["es.memory_cpu_us"], () => memoryFigures(effort)],
+  [["es.activate_ms"], () => activationFigures(effort.rounds)],
+  [["json."], () => jsonFigures(effort)],
+  [["entities.kb"], entityFigures],
+  [["passivate."], () => passivationFigures(effort.rounds)],
 ];
 const chosen = parts.filter(([ids]) => ids.some((id) => isAsked(id) || flags.only.startsWith(id)));
 if (chosen.length === 0) {
@@ -44,11 +56,11 @@ if (!existsSync(join(root, "dist/main.js"))) {
   if (status !== 0) process.exit(1);
 }
 console.error(`${cpus().length} × ${cpus()[0]?.model ?? "unknown"}, Node ${process.version}`);
+process.once("SIGINT", () => process.exit(130)); // so that what is cleared at the exit is
 const figures: Figure[] = [];
 for (const [ids, run] of chosen) {
   console.error(`measuring ${ids.join(", ")} …`);
-  // The relay's figures are what the others are compared with.
-  figures.push(...(await run()).filter(({ id }) => isAsked(id) || id.startsWith("relay.")));
+  figures.push(...(await run()).filter(({ id }) => isAsked(id) || standsBeside(id)));
 }
 console.log(table(figures));
 if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(figures, undefined, 2)}\n`);

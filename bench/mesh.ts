@@ -32,14 +32,14 @@ export async function startFigures(ids: (id: string) => boolean): Promise<Figure
   if (ids("start.ready_ms")) {
     const times: number[] = [];
     for (let round = 0; round < starts; round++) {
-      const proxy = await startProxy(bench.port, peers, 3);
+      const proxy = await startProxy(bench.port, { peers, expect: 3 });
       times.push(proxy.readyMs);
       await proxy.stop();
     }
     figures.push(figure("start.ready_ms", median(times), "ms"));
   }
   if (ids("idle.rss_mb")) {
-    const proxy = await startProxy(bench.port, peers, 3);
+    const proxy = await startProxy(bench.port, { peers, expect: 3 });
     stack.defer(() => proxy.stop());
     await sleep(idleMs);
     figures.push(figure("idle.rss_mb", residentBytesOf(proxy.pid) / 1e6, "MB"));
@@ -53,7 +53,7 @@ async function startMesh(stack: AsyncDisposableStack, size: number): Promise<Run
     const bench = await startFunction();
     stack.defer(() => bench.stop());
     const peers = proxies.map(({ meshPort }) => meshPort);
-    const proxy = await startProxy(bench.port, peers, 3);
+    const proxy = await startProxy(bench.port, { peers, expect: 3 });
     stack.defer(() => proxy.stop());
     proxies.push(proxy);
   }

@@ -1,6 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { rmSync } from "node:fs";
+import { mkdtemp } from "node:fs/promises";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -42,15 +45,23 @@ export async function startRelay(mode: "action" | "entity", functionPort: number
   return startListening("bench/relay.ts", "--mode", mode, "--function", `${functionPort}`);
 }
 
-/** The built proxy, in front of a function and in a mesh with those that listen on `peers`; `expect` says how many there are. */
-export async function startProxy(
-  functionPort: number,
-  peers: readonly number[] = [],
-  expect = 1,
-): Promise<RunningProxy> {
+/** How a proxy is started. */
+interface ProxyOptions {
+  /** Mesh ports of others that it meets. */
+  readonly peers?: readonly number[];
+  /** How many proxies there are in the mesh. */
+  readonly expect?: number;
+  /** More settings, as environment variables. */
+  readonly settings?: Readonly<Record<string, string>>;
+}
+
+/** The built proxy, in front of a function. BENCH_PROXY_OPTIONS holds options of Node for it, such as `--cpu-prof`. */
+export async function startProxy(functionPort: number, options: ProxyOptions = {}): Promise<RunningProxy> {
+  const { peers = [], expect = 1, settings = {} } = options;
   const [port, admin, meshPort] = [await freePort(), await freePort(), await freePort()];
   const startedAt = performance.now();
-  const child = start(["dist/main.js"], {
+  const nodeOptions = process.env["BENCH_PROXY_OPTIONS"]?.split(" ") ?? [];
+  const child = start([...nodeOptions, "dist/main.js"], {
     MASSA_NODE_NAME: `bench-${port}`,
     MASSA_PORT: `${port}`,
     MASSA_ADMIN_PORT: `${admin}`,
@@ -64,8 +75,11 @@ export async function startProxy(
     MASSA_MESH_LEAVE_TIMEOUT: "500ms",
     MASSA_LOG_LEVEL: "error",
     MASSA_CRDT_PASSIVATION_TIMEOUT: "10m",
+    // Each proxy of a mesh keeps the stored entities of its own function.
+    MASSA_STORE_SHARED: "false",
     USER_FUNCTION_HOST: "127.0.0.1",
     USER_FUNCTION_PORT: `${functionPort}`,
+    ...settings,
   });
   for (let answer = ""; answer !== "ready";) {
     if (performance.now() - startedAt > readyWithinMs) {
@@ -80,8 +94,24 @@ export async function startProxy(
   return { port, meshPort, pid: child.pid!, readyMs, stop: () => stop(child) };
 }
 
+/** A directory for a store, on the disk of TMPDIR, and gone with the stack, or with this process. */
+export async function temporaryDirectory(stack: AsyncDisposableStack): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), "massa-bench-"));
+  const remove = () => rmSync(directory, { recursive: true, force: true });
+  process.once("exit", remove);
+  stack.defer(() => {
+    process.off("exit", remove);
+    remove();
+  });
+  return directory;
+}
+
 /** Runs load.ts to its end; fails when a call failed. */
-export async function load(port: number, path: string, options: Readonly<Record<string, number>>): Promise<Load> {
+export async function load(
+  port: number,
+  path: string,
+  options: Readonly<Record<string, number | string>>,
+): Promise<Load> {
   const flags = Object.entries(options).flatMap(([name, value]) => [`--${name}`, `${value}`]);
   const child = start(["bench/load.ts", "--port", `${port}`, "--path", path, ...flags]);
   const ended = once(child, "exit");

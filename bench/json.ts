@@ -1,0 +1,38 @@
+import assert from "node:assert/strict";
+import { type Figure, figure, median } from "./figures.ts";
+import type { Effort } from "./link.ts";
+import { order } from "./order.ts";
+import { load, startFunction, startProxy } from "./stage.ts";
+
+const path = "/bench.Action/Order";
+
+/** Unary calls of one method, as JSON over HTTP/1.1 and over gRPC in turn. */
+export async function jsonFigures({ seconds, rounds }: Effort): Promise<Figure[]> {
+  await using stack = new AsyncDisposableStack();
+  const bench = await startFunction();
+  stack.defer(() => bench.stop());
+  const proxy = await startProxy(bench.port);
+  stack.defer(() => proxy.stop());
+  const headers = { "content-type": "application/json" };
+  const answer = await fetch(`http://127.0.0.1:${proxy.port}${path}`, {
+    method: "POST",
+    headers,
+    body: JSON.stringify(order),
+  });
+  const text = await answer.text();
+  assert.equal(answer.status, 200, text);
+  assert.deepEqual(JSON.parse(text), order, "the order does not come back as it was sent");
+  const micros = { json: [] as number[], grpc: [] as number[] };
+  for (let round = 0; round < rounds; round++) {
+    for (const protocol of ["json", "grpc"] as const) {
+      const options = { protocol, message: "order", seconds, concurrency: 64, pid: proxy.pid };
+      micros[protocol].push((await load(proxy.port, path, options)).cpuMicrosPerCall!);
+    }
+  }
+  const ratios = micros.json.map((each, round) => each / micros.grpc[round]!);
+  return [
+    figure("json.cpu_ratio", median(ratios), "of gRPC"),
+    figure("json.cpu_us", median(micros.json), "µs"),
+    figure("json.grpc_cpu_us", median(micros.grpc), "µs"),
+  ];
+}
