@@ -4,7 +4,7 @@ import { defineType } from "./type.ts";
 
 const largest = 2n ** 63n - 1n;
 
-/** A counter that only grows; shown as a uint64, which wraps (spec/json-and-any 6.5). */
+/** A counter that only grows; shown as a uint64, which wraps. */
 export const gcounter = defineType({
   kind: "gcounter",
   title: "GCounter",

@@ -11,7 +11,7 @@ interface Write {
   readonly value: string;
 }
 
-/** One value; of concurrent writes the last one shows, all stay until a write has seen them (spec/entities 2.4.6). */
+/** One value; of concurrent writes the last one shows, all stay until a write has seen them. */
 export const lwwregister = defineType({
   kind: "lwwregister",
   title: "LWWRegister",

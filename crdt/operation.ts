@@ -1,4 +1,4 @@
-/** How a register's write is stamped (spec/entities 2.4.6). */
+/** How a register's write is stamped. */
 export type RegisterClock = "default" | "reverse" | "custom" | "custom-auto-increment";
 
 /** What happens to one key of a map. */
@@ -56,7 +56,7 @@ export type Value =
 /** A value of one type. */
 export type ValueOf<K extends Kind> = Extract<Value, { readonly type: K }>;
 
-/** A user function asked for what its type does not allow; the text is the protocol's (spec/entities 2.4.5). */
+/** A user function asked for what its type does not allow; the text is the protocol's. */
 export class Refusal extends Error {
   override readonly name = "Refusal";
 }

@@ -1,7 +1,7 @@
 import { addAmount, sumOf } from "./amount.ts";
 import { defineType } from "./type.ts";
 
-/** A counter that goes both ways; shown as an int64, which wraps (spec/json-and-any 6.5). */
+/** A counter that goes both ways; shown as an int64, which wraps. */
 export const pncounter = defineType({
   kind: "pncounter",
   title: "PNCounter",

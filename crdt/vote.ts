@@ -3,7 +3,7 @@ import { compareDots } from "./entry.ts";
 import type { Reading } from "./tree.ts";
 import { defineType } from "./type.ts";
 
-/** One row for each replica, written by its owner alone; the rows of members count (spec/entities 2.4.7). */
+/** One row for each replica, written by its owner alone; the rows of members count. */
 export const vote = defineType({
   kind: "vote",
   title: "Vote",

@@ -2,7 +2,7 @@ import { MassaError } from "../lib/core/errors.ts";
 import type { Header, Message } from "./driver.ts";
 import { jsonMembers } from "./json-members.ts";
 
-/** A CloudEvents 1.0 record as every source yields it (spec/eventing 4.2). `type` and `contentType` may be "". */
+/** A CloudEvents 1.0 record as every source yields it. `type` and `contentType` may be "". */
 export interface CloudEvent {
   readonly id: string;
   readonly source: string;

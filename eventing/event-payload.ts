@@ -19,7 +19,7 @@ const empty = new Uint8Array();
 const jsonHost = "json.cloudstate.io/";
 const primitiveHost = "p.cloudstate.io/";
 
-/** The command payload of an event (spec/eventing 4.2, *Record → command payload*). */
+/** The command payload of an event. */
 export function payloadOf({ contentType, type, data }: CloudEvent): Payload {
   const media = mediaTypeOf(contentType);
   if (protobufTypes.has(media)) {
@@ -34,7 +34,7 @@ export function payloadOf({ contentType, type, data }: CloudEvent): Payload {
   return { typeUrl: `${primitiveHost}bytes`, value: wrap(data) };
 }
 
-/** The attributes of spec/eventing 4.2, *Metadata attached*, in their order. */
+/** The attributes that become metadata, in the order of the Cloudstate protocol. */
 export function metadataOf(event: CloudEvent): readonly { readonly key: string; readonly value: string }[] {
   const entries = [
     { key: "ce-id", value: event.id },
@@ -49,7 +49,7 @@ export function metadataOf(event: CloudEvent): readonly { readonly key: string; 
   return entries;
 }
 
-/** The event of a reply (spec/eventing 4.5). Throws `invalid` when a JSON, text or bytes payload is malformed. */
+/** The event of a reply. Throws `invalid` when a JSON, text or bytes payload is malformed. */
 export function eventOfReply(
   payload: Payload,
   metadata: ReplyMetadata,

@@ -6,7 +6,7 @@ import type { DiscoveryClient } from "./discovery/discovery.ts";
 /** Reports under way; more are left out and counted, so that a function in trouble is not buried under them (`reports`). */
 const underWayMax = 100;
 
-/** Tells the user function of its mistakes, best effort (spec/protocol 1.5.2). */
+/** Tells the user function of its mistakes, best effort. */
 export function createReporter(client: DiscoveryClient, log: Logger, telemetry: Telemetry): (message: string) => void {
   let underWay = 0;
   return (message) => {

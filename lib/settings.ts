@@ -212,7 +212,7 @@ export function sharingOptions({ store, mesh }: Config): SharingOptions {
   return { mustShare: store.shared, expect: mesh.expect, expectByGroup: mesh.expectByGroup };
 }
 
-/** The times are those of the protocol (spec/protocol 1.5.1). */
+/** The times are those of the Cloudstate protocol. */
 export function discoveryOptions({ protocol }: Config, address: string): DiscoveryOptions {
   return {
     address,

@@ -14,7 +14,7 @@ export type Code =
   | "protocol"
   | "internal";
 
-/** The one table from codes to the wire: gRPC status number and HTTP status (spec/frontends 3.3, *Errors*). */
+/** The one table from codes to the wire: gRPC status number and HTTP status. */
 export const statusOf: Readonly<Record<Code, { readonly grpc: number; readonly http: number }>> = {
   canceled: { grpc: 1, http: 499 },
   failed: { grpc: 2, http: 500 },

@@ -34,7 +34,7 @@ export function isCompatible(spec: EntitySpec): boolean {
   return spec.serviceInfo?.protocolMajorVersion === 0 && spec.serviceInfo.protocolMinorVersion === 2;
 }
 
-/** Checks what a function says of itself, in the order of spec/protocol 1.5.1, and makes the table of it. */
+/** Checks what a function says of itself, in the order that the Cloudstate protocol has, and makes the table of it. */
 export function buildServiceTable(spec: EntitySpec, support: Support): TableOrRefusal {
   if (support.compatibilityCheck && !isCompatible(spec)) {
     const { protocolMajorVersion = 0, protocolMinorVersion = 0 } = spec.serviceInfo ?? {};

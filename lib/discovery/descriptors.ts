@@ -31,7 +31,7 @@ const nestingMax = 64;
 const shownMax = 20;
 
 /**
- * Makes a usable set of a serialized FileDescriptorSet, whatever stands in it (spec/protocol 1.5.1, rows 2 to 4): repeats are
+ * Makes a usable set of a serialized FileDescriptorSet, whatever stands in it: repeats are
  * merged, imports resolved by name, well-known files that are missing taken from built-in copies. Bytes that do not parse are
  * a crash; a set that contradicts itself, or is too large to be decoded in safety, is rejected.
  */

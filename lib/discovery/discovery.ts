@@ -46,7 +46,7 @@ export interface Discovery {
   ask(signal: AbortSignal): Promise<Discovered>;
 }
 
-/** Discovery as spec/protocol 1.5 wants it. */
+/** Discovery as the Cloudstate protocol wants it. */
 export function createDiscovery({ client, world, log }: DiscoveryParts, options: DiscoveryOptions): Discovery {
   const { address } = options;
   let reason: string | undefined = "the user function was not asked yet";

@@ -10,7 +10,7 @@ export interface EventingSupport {
   readonly eventLogs: boolean;
 }
 
-/** What a method declares of topics and event logs; throws a `Rejection` for what cannot be (spec/eventing 4.1). */
+/** What a method declares of topics and event logs; throws a `Rejection` for what cannot be. */
 export function readEventing(method: DescMethod, service: string, support: EventingSupport): Eventing | undefined {
   if (!hasOption(method, eventing)) return undefined;
   const declared = getOption(method, eventing);

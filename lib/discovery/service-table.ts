@@ -44,7 +44,7 @@ export interface Method {
   readonly streamedIn: boolean;
   readonly streamedOut: boolean;
   /**
-   * The entity key in the bytes of an input message (spec/protocol 1.6); "" when the input declares none.
+   * The entity key in the bytes of an input message; "" when the input declares none.
    * Throws `invalid` when the bytes are no protobuf message.
    */
   readonly key: (message: Uint8Array) => string;
@@ -53,7 +53,7 @@ export interface Method {
   readonly http?: readonly HttpBinding[];
 }
 
-/** Where a method's input comes from, and where its replies go, besides callers (spec/eventing 4.1). */
+/** Where a method's input comes from, and where its replies go, besides callers. */
 export interface Eventing {
   readonly in?: EventSource;
   readonly out?: { readonly topic: string };

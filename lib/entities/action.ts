@@ -4,7 +4,7 @@ import type { Call, Command, ElementReceiver, Handler } from "../routing/command
 import type { FunctionStream, UserFunction } from "../user-function/user-function.ts";
 import { decodeActionResponse, encodeActionCommand, type ActionResponse, type AnyValue } from "../wire/protocol.ts";
 
-/** Serves actions: each call is one RPC of its own to the user function, half-close and cancellation 1:1 (spec/entities 2.1). */
+/** Serves actions: each call is one RPC of its own to the user function, half-close and cancellation 1:1. */
 export function createActionHandler(userFunction: UserFunction, reportError: (message: string) => void): Handler {
   return {
     open: (method, command, receiver) => new ActionCall(userFunction, method, command, receiver, reportError),

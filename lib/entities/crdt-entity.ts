@@ -52,7 +52,7 @@ function unconfirmed(action: CrdtStateAction | undefined): string {
   return `Failed to ${what} CRDT at requested write consistency`;
 }
 
-/** One CRDT entity on this node, from its first command to the end of its stream (spec/entities 2.4). */
+/** One CRDT entity on this node, from its first command to the end of its stream. */
 export class CrdtEntity implements Instance, ConversationListener<CrdtStreamOut>, KnowledgeListener {
   readonly #parts: CrdtEntityParts;
   #phase: Phase = "starting";
@@ -67,7 +67,7 @@ export class CrdtEntity implements Instance, ConversationListener<CrdtStreamOut>
   /** How many of them stream; they are no load. */
   #streaming = 0;
   #cancelled: CancelledStreams | undefined;
-  /** Remote changes have waited too long: new commands wait until the function has caught up (H12). */
+  /** Remote changes have waited too long: new commands wait until the function has caught up. */
   #holding = false;
   #withheld: Cancel | undefined;
   #lastUsedMs: number;

@@ -39,7 +39,7 @@ export class EntityCall implements Call {
   /** The caller is gone: what is left of the command still takes effect, nobody is told. */
   abandoned = false;
   owner: CallOwner | undefined;
-  /** Whether the function may still change state on this call's account, so that no delta may reach it (spec/entities 2.4.2). */
+  /** Whether the function may still change state on this call's account, so that no delta may reach it. */
   mutating = false;
   /** Replied to and open since: no load of its entity. */
   streams = false;

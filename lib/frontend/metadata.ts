@@ -1,7 +1,7 @@
 import type { HeaderBlock, HeaderList } from "../wire/http2.ts";
 import type { MetadataEntry } from "../wire/protocol.ts";
 
-/** Request headers that belong to the transport, not to the call (protocol.md 1.7). */
+/** Request headers that belong to the transport, not to the call. */
 const transportHeaders: ReadonlySet<string> = new Set([
   "accept-encoding",
   "connection",
@@ -54,7 +54,7 @@ export function metadataBytes(metadata: readonly MetadataEntry[]): number {
 
 /**
  * Adds the texts of reply metadata to response headers, values of one name joined by commas. What cannot be a header is
- * left out, bytes always (protocol.md 1.7).
+ * left out, bytes always.
  */
 export function withMetadata(headers: HeaderBlock, metadata: readonly MetadataEntry[]): HeaderBlock {
   const all: Record<string, string> = { ...headers };

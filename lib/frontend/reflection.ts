@@ -12,7 +12,7 @@ const serviceOf = (version: Version) => `grpc.reflection.${version}.ServerReflec
 
 /**
  * Server reflection. v1alpha lists itself and the entity services and answers what is unknown with an empty list
- * (frontends.md 3.2); v1 also lists health and itself and answers NOT_FOUND, as its protocol says.
+ * (as the Cloudstate test kit wants it); v1 also lists health and itself and answers NOT_FOUND, as its protocol says.
  */
 export function createReflection(services: Iterable<string>, symbols: Symbols): readonly Route[] {
   const sorted = [...services].sort();

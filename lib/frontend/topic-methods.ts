@@ -8,7 +8,7 @@ import type { AnyValue } from "../wire/protocol.ts";
 /** Reads JSON text as a message of the table by the proto3 JSON mapping; throws `invalid` naming the field's path. */
 export type ReadJson = (typeName: string, jsonText: string) => Uint8Array;
 
-/** Methods that share the messages of one topic, or event log, and group (spec/eventing 4.1). */
+/** Methods that share the messages of one topic, or event log, and group. */
 export interface Consumer {
   readonly kind: "topic" | "event log";
   readonly source: string;
@@ -47,7 +47,7 @@ function nameOf(source: EventSource | undefined, kind: Consumer["kind"]): string
   return "eventLog" in source ? source.eventLog : undefined;
 }
 
-/** Chooses the method by the rules of spec/eventing 4.2, *Method selection*. Throws `invalid` when no attempt can ever succeed. */
+/** Chooses the method by the type of its payload. Throws `invalid` when no attempt can ever succeed. */
 export function select(event: CloudEvent, { kind, source, methods }: Consumer, readJson: ReadJson): Selection {
   const payload = payloadOf(event);
   const { typeUrl } = payload;
@@ -74,7 +74,7 @@ function methodOfType(type: string, methods: readonly Method[]): Method | undefi
 }
 
 /**
- * What orders the event (spec/eventing 4.7): its partition key, else the entity's key, so that no two lanes meet at one entity, else
+ * What orders the event: its partition key, else the entity's key, so that no two lanes meet at one entity, else
  * the broker's key, else its subject; "" for none.
  */
 export function laneOf(event: CloudEvent, brokerKey: string, { method, payload }: Selection): string {

@@ -1,6 +1,6 @@
 import type { Applied, Effect, ReplicaId, Seat, Table } from "../../crdt/index.ts";
 
-/** How many members must have applied a change before it is answered (spec/entities 2.4.3). */
+/** How many members must have applied a change before it is answered. */
 export type Consistency = "local" | "majority" | "all";
 
 /** What an entity hears of its table. */

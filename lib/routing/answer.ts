@@ -17,7 +17,7 @@ export interface Follow {
 
 /**
  * Carries out the elements of one answer strictly one after another: effects in list order, a synchronous one awaited
- * to its end, then the reply, failure or forward, a forward drained before the next element (entities.md 2.0).
+ * to its end, then the reply, failure or forward, a forward drained before the next element.
  */
 export class Answer implements ElementReceiver, Call {
   readonly #origin: Origin;

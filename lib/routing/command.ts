@@ -7,7 +7,7 @@ export interface Command {
   /** Full service name and declared method name of the target. */
   readonly service: string;
   readonly method: string;
-  /** Metadata of the call itself; entities never see it (protocol.md 1.7). */
+  /** Metadata of the call itself; entities never see it. */
   readonly metadata: readonly MetadataEntry[];
   /** The one input message; absent when the method streams in, whose messages come by `Call.send`. */
   readonly payload: AnyValue | undefined;
@@ -15,7 +15,7 @@ export interface Command {
   readonly deadlineAtMs?: number;
   /** How many forwards and side effects led here; the first command has 0. */
   readonly hops: number;
-  /** The calls that led here, innermost first, for error reports (protocol.md 1.5.2); absent for the first command. */
+  /** The calls that led here, innermost first, for error reports; absent for the first command. */
   readonly trace?: Trace;
 }
 

@@ -16,7 +16,7 @@ export interface OtherNodes {
 export interface RouterParts {
   readonly handlers: Readonly<Partial<Record<EntityType, Handler>>>;
   readonly others: OtherNodes;
-  /** Tells the user function of its mistakes, best effort (protocol.md 1.5.2). */
+  /** Tells the user function of its mistakes, best effort. */
   readonly reportError: (message: string) => void;
   readonly log: Logger;
   readonly telemetry: Telemetry;
@@ -67,7 +67,7 @@ export function createRouter(parts: RouterParts): SwitchingRouter {
         reply: () => undefined,
         end: over,
         fail: (error) => {
-          // An effect never changes the outcome of the command that asked for it (entities.md 2.0).
+          // An effect never changes the outcome of the command that asked for it.
           if (error.code !== "failed") {
             log.warn(
               { service: effect.serviceName, method: effect.commandName, code: error.code },

@@ -16,7 +16,7 @@ export function isKeyable(field: DescField): boolean {
 }
 
 /**
- * Makes the function that finds the entity key in the bytes of a message, without decoding anything else (spec/protocol 1.6):
+ * Makes the function that finds the entity key in the bytes of a message, without decoding anything else:
  * the string forms of `keys`, joined by `-` in the order given; of a field that occurs repeatedly the last one counts, an
  * unset one has its default. The function throws `invalid` for bytes that are no message.
  */

@@ -13,7 +13,7 @@ export interface MetadataEntry {
   readonly value: string | Uint8Array;
 }
 
-/** An answer to a caller. Without a payload it counts as no answer (spec/protocol 1.8). */
+/** An answer to a caller. Without a payload it counts as no answer. */
 export interface Reply {
   readonly payload: AnyValue | undefined;
   readonly metadata: readonly MetadataEntry[];
