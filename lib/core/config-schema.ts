@@ -121,8 +121,8 @@ export const configSchema = z.strictObject({
     buffer: setting(
       size(),
       "64MiB",
-      "Bytes held for all streams to the function",
-      "senders are held back, then refused",
+      "Memory for what waits for the function, on all streams and before; half of it is filled, the rest is air for the collector",
+      "senders are held back, then refused with RESOURCE_EXHAUSTED",
     ),
     sessions: setting(count(), "64", "HTTP/2 sessions to the function", "streams wait for a place in one"),
     connectTimeout: setting(
@@ -272,7 +272,7 @@ export const configSchema = z.strictObject({
       count(),
       "100000",
       "Entity streams open to the function",
-      "an idle one is closed, else RESOURCE_EXHAUSTED",
+      "an idle one is closed and who comes waits for that; without an idle one RESOURCE_EXHAUSTED",
     ),
     mailbox: setting(
       count(),
@@ -366,7 +366,7 @@ export const configSchema = z.strictObject({
     timeout: setting(
       duration(),
       "10s",
-      "How long open calls may take once the proxy is told to end",
+      "How long messages in hand and open calls may take once the proxy is told to end",
       "they end with UNAVAILABLE",
     ),
   }),
