@@ -48,7 +48,7 @@ export class Serving implements AsyncDisposable {
   readonly #stop = new AbortController();
   #unwatch: (() => void) | undefined;
   #isFound = false;
-  #isAsking = false;
+  #asking: AbortController | undefined;
   #rejected: string | undefined;
   #table: ServiceTable | undefined;
   #front: Front | undefined;
@@ -90,7 +90,7 @@ export class Serving implements AsyncDisposable {
       return [`the user function was rejected: ${this.#rejected}`, ...away];
     }
     if (!this.#isFound) return [discovering() ?? `the user function at ${userFunction.address} is away`];
-    if (this.#isAsking) return [discovering() ?? `asking the user function at ${userFunction.address} what it serves`];
+    if (this.#asking) return [discovering() ?? `asking the user function at ${userFunction.address} what it serves`];
     if (replication.notReady !== undefined) return [replication.notReady];
     return this.#front ? (this.#topics?.reasons ?? []) : ["the front port is not open yet"];
   }
@@ -116,19 +116,24 @@ export class Serving implements AsyncDisposable {
     await front?.[Symbol.asyncDispose]();
   }
 
+  /** Whoever is being asked may be another one by now: what it still answers does not count. */
   #ask(): void {
-    if (this.#isAsking || this.#stop.signal.aborted) return;
-    this.#isAsking = true;
-    this.#parts.discover(this.#stop.signal).then(
+    if (this.#stop.signal.aborted) return;
+    this.#asking?.abort(new MassaError("canceled", "the user function is asked anew"));
+    const asking = new AbortController();
+    this.#asking = asking;
+    this.#parts.discover(AbortSignal.any([this.#stop.signal, asking.signal])).then(
       (discovered) => {
-        this.#isAsking = false;
+        if (this.#asking !== asking) return;
+        this.#asking = undefined;
         this.#isFound = true;
         this.#take(() =>
           discovered.type === "table" ? this.#serve(discovered.table) : this.#refuse(discovered.message),
         );
       },
       (failure: unknown) => {
-        this.#isAsking = false;
+        if (this.#asking !== asking) return;
+        this.#asking = undefined;
         if (!this.#stop.signal.aborted) this.#parts.fatal(MassaError.from(failure));
       },
     );

@@ -41,6 +41,9 @@ const headerBytesMax = 64 * 1024;
 /** How much of the buffer bytes may fill: the rest is for what their coming and going leaves behind until it is collected. */
 const filledShare = 0.5;
 
+/** The paths of action calls, each of which is a stream of its own. */
+const callPrefix = "/cloudstate.action.";
+
 /** Starts the link to the user function. It connects at once and stays connected; whether it is there, `watch` tells. */
 export function openUserFunction(parts: PoolParts, options: UserFunctionOptions): UserFunction {
   return new GrpcUserFunction(parts, options);
@@ -49,7 +52,11 @@ export function openUserFunction(parts: PoolParts, options: UserFunctionOptions)
 class GrpcUserFunction implements UserFunction {
   readonly address: string;
   readonly #pool: SessionPool;
+  /** Calls that their callers may give up have sessions of their own: what that does to a session must not reach the entities. */
+  #calls: SessionPool | undefined;
   readonly #link: StreamLink;
+  readonly #openCalls: () => SessionPool;
+  #callLink: StreamLink | undefined;
   readonly #streams = new Set<GrpcStream>();
   readonly #headers = new Map<string, HeaderList>();
   /** What waits elsewhere and counts for the buffer. */
@@ -57,7 +64,9 @@ class GrpcUserFunction implements UserFunction {
 
   constructor(parts: PoolParts, options: UserFunctionOptions) {
     this.address = spelled(options.address);
-    this.#pool = new SessionPool(parts, { ...options, limits: { ...options, sessionMemoryMib, headerBytesMax } });
+    const poolOptions = { ...options, limits: { ...options, sessionMemoryMib, headerBytesMax } };
+    this.#pool = new SessionPool(parts, poolOptions);
+    this.#openCalls = () => new SessionPool(parts, poolOptions);
     this.#link = {
       address: this.address,
       pool: this.#pool,
@@ -69,11 +78,14 @@ class GrpcUserFunction implements UserFunction {
       headers: (path) => this.#headersOf(path),
       closed: (stream) => void this.#streams.delete(stream),
     };
-    parts.telemetry.gauge("massa_function_streams", () => this.#streams.size);
+    const { telemetry } = parts;
+    telemetry.gauge("massa_function_streams", () => this.#streams.size);
+    telemetry.gauge("massa_function_sessions", () => this.#pool.sessions + (this.#calls?.sessions ?? 0));
+    telemetry.gauge("massa_function_waiting", () => this.#pool.waiting + (this.#calls?.waiting ?? 0));
   }
 
   open(path: string, receiver: FunctionStreamReceiver, options?: StreamOptions): FunctionStream {
-    const stream = new GrpcStream(this.#link, path, receiver, options?.deadlineAtMs);
+    const stream = new GrpcStream(this.#linkOf(path), path, receiver, options?.deadlineAtMs);
     this.#streams.add(stream);
     stream.start();
     return stream;
@@ -123,7 +135,13 @@ class GrpcUserFunction implements UserFunction {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#pool.close();
+    await Promise.all([this.#pool.close(), this.#calls?.close()]);
+  }
+
+  #linkOf(path: string): StreamLink {
+    if (!path.startsWith(callPrefix)) return this.#link;
+    this.#calls ??= this.#openCalls();
+    return (this.#callLink ??= { ...this.#link, pool: this.#calls });
   }
 
   share(held: () => number): (bytes: number) => boolean {

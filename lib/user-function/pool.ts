@@ -2,8 +2,9 @@ import { MassaError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
 import type { Telemetry } from "../core/telemetry.ts";
 import type { Cancel, World } from "../core/world.ts";
-import type { ClientSession, Http2Engine } from "../wire/http2.ts";
+import type { ClientSession, ClientStream, Http2Engine } from "../wire/http2.ts";
 import { connectSession, spelled, type ConnectorOptions } from "./connector.ts";
+import { Resets } from "./resets.ts";
 import type { FunctionListener } from "./user-function.ts";
 
 export interface PoolOptions extends ConnectorOptions {
@@ -42,6 +43,10 @@ export class SessionPool {
   readonly #options: PoolOptions;
   readonly #where: string;
   readonly #sessions: ClientSession[] = [];
+  /** Of sessions on which a stream was reset. */
+  readonly #resets = new Map<ClientSession, Resets>();
+  /** Sessions that take no new streams, because too many of theirs are to be reset. */
+  readonly #retired = new Set<ClientSession>();
   readonly #waiters = new Map<Waiter, number>();
   readonly #listeners = new Set<FunctionListener>();
   #cancelWaitTimer: Cancel | undefined;
@@ -58,10 +63,15 @@ export class SessionPool {
     this.#parts = parts;
     this.#options = options;
     this.#where = spelled(options.address);
-    const { telemetry } = parts;
-    telemetry.gauge("massa_function_sessions", () => this.#sessions.length);
-    telemetry.gauge("massa_function_waiting", () => this.#waiters.size);
     this.#connect();
+  }
+
+  get sessions(): number {
+    return this.#sessions.length;
+  }
+
+  get waiting(): number {
+    return this.#waiters.size;
   }
 
   /** A session with room for one more stream, if nobody waits for one. */
@@ -72,6 +82,15 @@ export class SessionPool {
   /** Must follow every stream opened on a session: opens another session before this one is full. */
   opened(session: ClientSession): void {
     if ((session.streams + 1) * 10 >= session.streamsMax * 9) this.#grow();
+  }
+
+  /** Resets a stream of a session, perhaps later: the session is not to be ended by the server for too many resets. */
+  reset(session: ClientSession, stream: ClientStream, code: number): void {
+    let resets = this.#resets.get(session);
+    if (!resets) this.#resets.set(session, (resets = new Resets(session, this.#parts.world.clock)));
+    if (!resets.reset(stream, code) || this.#retired.has(session)) return;
+    this.#retired.add(session);
+    this.#grow();
   }
 
   wait(waiter: Waiter): void {
@@ -119,7 +138,9 @@ export class SessionPool {
   }
 
   #withRoom(): ClientSession | undefined {
-    for (const session of this.#sessions) if (session.usable && session.streams < session.streamsMax) return session;
+    for (const session of this.#sessions) {
+      if (this.#takes(session) && session.streams < session.streamsMax) return session;
+    }
     return undefined;
   }
 
@@ -127,7 +148,7 @@ export class SessionPool {
   #grow(): void {
     if (this.#giveUp ?? this.#cancelRetry ?? this.#closing) return;
     const roomy = this.#sessions.some(
-      (session) => session.usable && (session.streams + 1) * 10 < session.streamsMax * 9,
+      (session) => this.#takes(session) && (session.streams + 1) * 10 < session.streamsMax * 9,
     );
     if (roomy && this.#waiters.size === 0) return;
     if (this.#sessions.length >= this.#options.sessionsMax) {
@@ -188,14 +209,19 @@ export class SessionPool {
     });
   }
 
+  #takes(session: ClientSession): boolean {
+    return session.usable && !this.#retired.has(session);
+  }
+
   #changed(): void {
+    for (const session of [...this.#retired]) this.#resets.get(session)?.settle();
     for (const waiter of this.#waiters.keys()) {
       const session = this.#withRoom();
       if (!session) break;
       this.#waiters.delete(waiter);
       waiter.attach(session);
     }
-    if (!this.#sessions.some((session) => session.usable)) this.#replace();
+    if (!this.#sessions.some((session) => this.#takes(session))) this.#replace();
     else if (this.#waiters.size > 0) this.#grow();
     else if (this.#sessions.length > 1)
       this.#cancelSpareTimer ??= this.#parts.world.clock.after(spareMs, () => this.#closeSpare());
@@ -220,12 +246,15 @@ export class SessionPool {
 
   #closed(session: ClientSession, error: Error | undefined): void {
     this.#sessions.splice(this.#sessions.indexOf(session), 1);
+    this.#retired.delete(session);
+    this.#resets.get(session)?.stop();
+    this.#resets.delete(session);
     if (this.#closing) {
       if (this.#sessions.length === 0) this.#closing.resolve(undefined);
       return;
     }
     this.#parts.log.debug({ address: this.#where, reason: error?.message }, "session to the user function ended");
-    if (!this.#sessions.some((other) => other.usable)) this.#replace();
+    if (!this.#sessions.some((other) => this.#takes(other))) this.#replace();
   }
 
   #expire(): void {

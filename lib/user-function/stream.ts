@@ -42,6 +42,7 @@ export class GrpcStream implements FunctionStream, ClientStreamReceiver, Waiter 
   /** Let go at the end, whatever the end was. */
   #receiver: FunctionStreamReceiver | undefined;
   #stream: ClientStream | undefined;
+  #session: ClientSession | undefined;
   #cancelDeadline: Cancel | undefined;
   /** All that was written, until the function has answered or it is too long. */
   #sent: Uint8Array[] | undefined = [];
@@ -124,6 +125,7 @@ export class GrpcStream implements FunctionStream, ClientStreamReceiver, Waiter 
     const waited = this.#stream === undefined && this.#sentBytes > 0;
     const stream = session.open(this.#requestHeaders(), this);
     this.#stream = stream;
+    this.#session = session;
     this.#link.pool.opened(session);
     let flowing = true;
     for (const frames of this.#sent ?? []) flowing = stream.write(frames);
@@ -137,6 +139,7 @@ export class GrpcStream implements FunctionStream, ClientStreamReceiver, Waiter 
   }
 
   headers(headers: HeaderList): void {
+    if (!this.#receiver) return;
     this.#sent = undefined;
     const httpStatus = valueOf(headers, ":status");
     this.#status = statusIn(headers);
@@ -159,6 +162,7 @@ export class GrpcStream implements FunctionStream, ClientStreamReceiver, Waiter 
   }
 
   data(bytes: Uint8Array): void {
+    if (!this.#receiver) return;
     this.#reader.push(bytes);
     this.#deliver();
     if (this.#receiver && this.#reader.bufferedBytes > 0 && !this.#link.budget.spend(bytes.byteLength))
@@ -170,6 +174,7 @@ export class GrpcStream implements FunctionStream, ClientStreamReceiver, Waiter 
   }
 
   ended(): void {
+    if (!this.#receiver) return;
     this.#complete = true;
     this.#deliver();
   }
@@ -265,7 +270,7 @@ export class GrpcStream implements FunctionStream, ClientStreamReceiver, Waiter 
     this.#cancelDeadline?.();
     this.#link.pool.forget(this);
     this.#link.closed(this);
-    if (!this.#complete || !this.#ended) this.#stream?.reset(code);
+    if (this.#stream && (!this.#complete || !this.#ended)) this.#link.pool.reset(this.#session!, this.#stream, code);
   }
 
   #requestHeaders(): HeaderList {
