@@ -1,3 +1,4 @@
+import http2 from "node:http2";
 import { connect, type Socket } from "node:net";
 import type { Call } from "./load-grpc.ts";
 
@@ -8,6 +9,25 @@ const headEnd = Buffer.from("\r\n\r\n");
 interface Connection {
   readonly socket: Socket;
   done: (failure: string) => void;
+}
+
+/** Posts JSON over one session of HTTP/2, as the gRPC calls go that it is compared with. */
+export function openJsonOverHttp2(port: number, path: string, body: string): Call {
+  const headers = { ":method": "POST", ":path": path, "content-type": "application/json" };
+  const session = http2.connect(`http://127.0.0.1:${port}`, { maxSessionMemory: 1000 });
+  session.on("error", (error: Error) => {
+    console.error(error.message);
+    process.exit(1);
+  });
+  return (_, done) => {
+    const stream = session.request(headers);
+    let status = "none";
+    stream.on("response", (received) => (status = String(received[":status"])));
+    stream.on("data", ignore);
+    stream.on("error", ignore); // the status tells
+    stream.on("close", () => done(status === "200" ? "" : `status ${status}`));
+    stream.end(body);
+  };
 }
 
 /** Posts JSON over HTTP/1.1, on as many connections kept alive as there are calls at once. */

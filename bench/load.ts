@@ -1,13 +1,13 @@
 /**
  * Calls a unary method and prints one JSON line of figures: bench.In over gRPC, or with `--message order` a bench.Order, which
- * `--protocol json` posts as JSON over HTTP/1.1.
- * Usage: load.ts --port 9001 --path /bench.Action/Call [--protocol grpc|json] [--message in|order]
+ * `--protocol json` posts as JSON over HTTP/1.1, and `json2` over HTTP/2.
+ * Usage: load.ts --port 9001 --path /bench.Action/Call [--protocol grpc|json|json2] [--message in|order]
  *   [--concurrency 64 | --rate 1000] [--seconds 5] [--warmup 1] [--bytes 100] [--keys 64] [--pid PROXY]
  */
 import { parseArgs } from "node:util";
 import { cpuMicrosOf } from "./load-cpu.ts";
 import { openGrpc } from "./load-grpc.ts";
-import { openJson } from "./load-json.ts";
+import { openJson, openJsonOverHttp2 } from "./load-json.ts";
 import { order, orderBytes } from "./order.ts";
 
 const { values: flags } = parseArgs({
@@ -39,8 +39,13 @@ function inputOf(key: string): Buffer {
 
 const inputs = () => Array.from({ length: Number(flags.keys) }, (_, index) => inputOf(`key-${index}`));
 const bodies = flags.message === "order" ? [Buffer.from(orderBytes())] : inputs();
-const send =
-  flags.protocol === "json" ? openJson(port, flags.path, JSON.stringify(order)) : openGrpc(port, flags.path, bodies);
+const send = open(flags.protocol);
+
+function open(protocol: string) {
+  if (protocol === "json") return openJson(port, flags.path, JSON.stringify(order));
+  if (protocol === "json2") return openJsonOverHttp2(port, flags.path, JSON.stringify(order));
+  return openGrpc(port, flags.path, bodies);
+}
 
 let latencies: number[] = [];
 let failures = 0;

@@ -76,13 +76,14 @@ export function serialOptions({ relay }: Config): SerialOptions {
   return { closeMs: relay.timeout, giveUpMs: 2 * relay.timeout };
 }
 
-export function hostOptions({ entities, relay }: Config): HostOptions {
+export function hostOptions({ entities, relay, drain }: Config): HostOptions {
   return {
     activeMax: entities.maxActive,
     mailboxMax: entities.mailbox,
     streamBufferMax: entities.streamBuffer,
     pressureAfterMs: entities.pressureAfter,
     relayTimeoutMs: relay.timeout,
+    drainMs: drain.timeout,
   };
 }
 

@@ -133,6 +133,7 @@ async function stage() {
       mailboxMax: 3,
       streamBufferMax: 2,
       pressureAfterMs: 200,
+      drainMs: 10_000,
       relayTimeoutMs: 60_000,
     },
   });

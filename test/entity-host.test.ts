@@ -169,7 +169,14 @@ suite("passivation", () => {
       world: { clock, random: seededRandom(1) },
       log: silentLogger,
       telemetry: silentTelemetry,
-      options: { activeMax: 1, mailboxMax: 1, streamBufferMax: 1, pressureAfterMs: 200, relayTimeoutMs: 60_000 },
+      options: {
+        activeMax: 1,
+        mailboxMax: 1,
+        streamBufferMax: 1,
+        pressureAfterMs: 200,
+        relayTimeoutMs: 60_000,
+        drainMs: 10_000,
+      },
     });
     const payload = { typeUrl: "t/In", value: Buffer.from("e") };
     const silent = { element: () => undefined, end: () => undefined, fail: () => undefined, drain: () => undefined };
@@ -178,6 +185,21 @@ suite("passivation", () => {
     time.run(1_000);
     await closing;
     assert.equal(asked, 3);
+  });
+});
+
+suite("the end of the host", () => {
+  test("is not held up by a function that completes no stream", async () => {
+    const { open, reply, host, time, states } = stage();
+    await open();
+    await reply(1);
+    let isOver = false;
+    const closing = host[Symbol.asyncDispose]().then(() => (isOver = true));
+    time.run(9_000);
+    await settled();
+    assert.deepEqual([states(), isOver], ["half-closed", false]);
+    time.run(2_000);
+    await closing;
   });
 });
 

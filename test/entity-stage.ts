@@ -154,6 +154,7 @@ export function openStage(options: StageOptions = {}) {
       mailboxMax: 5,
       streamBufferMax: 2,
       pressureAfterMs: 200,
+      drainMs: 10_000,
       relayTimeoutMs: 60_000,
       ...options.host,
     },

@@ -56,6 +56,8 @@ export interface HostOptions {
   readonly pressureAfterMs: number;
   /** How long a caller waits for an entity's answer (`relay.timeout`). */
   readonly relayTimeoutMs: number;
+  /** How long the function may take at the end to complete all streams (`drain.timeout`). */
+  readonly drainMs: number;
 }
 
 export interface HostParts {
@@ -280,7 +282,15 @@ export function createHost({ kinds, userFunction, world, log, telemetry, options
       closing = true;
       outside.close(shuttingDown);
       for (const { instance } of slots.values()) instance!.passivate();
-      if (slots.size > 0) await empty.promise;
+      if (slots.size > 0) {
+        const giveUp = clock.after(options.drainMs, () => {
+          log.warn({ entities: slots.size }, "the function did not complete all entity streams at the end");
+          empty.resolve(undefined);
+        });
+        await empty.promise;
+        giveUp();
+      }
+      stopSweep?.();
       pressure.stop();
     },
   };

@@ -61,25 +61,29 @@ export class JsonOutput {
     this.#at += this.#buffer.write(text, this.#at, "utf8");
   }
 
-  /** A string of JSON, of the part of a message that is its content; false for what is no UTF-8. */
+  /** A string of JSON, of the part of a message that is its content, escaped as `JSON.stringify` does it; false for what is no UTF-8. */
   string(bytes: Buffer, start: number, end: number): boolean {
+    const most = 2 + (end - start <= uncountedMax ? 6 * (end - start) : escapedLength(bytes, start, end));
+    if (this.#at + most > this.#buffer.length) this.#grow(most);
+    const buffer = this.#buffer;
+    let to = this.#at;
     let isAscii = true;
-    let at = start;
-    for (; at < end; at += 1) {
+    buffer[to++] = quote;
+    for (let at = start; at < end; at += 1) {
       const byte = bytes[at]!;
-      if (byte >= 0x80) isAscii = false;
-      else if (byte < 0x20 || byte === quote || byte === backslash) break;
+      const second = secondBytes[byte]!;
+      if (second === 0) {
+        buffer[to++] = byte;
+        if (byte >= 0x80) isAscii = false;
+        continue;
+      }
+      buffer[to++] = backslash;
+      buffer[to++] = second;
+      if (second === letterU) to += buffer.write(byte.toString(16).padStart(4, "0"), to, "latin1");
     }
-    if (at < end || !isAscii) {
-      if (!isUtf8(bytes.subarray(start, end))) return false;
-    }
-    if (at < end) {
-      this.text(JSON.stringify(bytes.toString("utf8", start, end)));
-      return true;
-    }
-    this.byte(quote);
-    this.#copy(bytes, start, end);
-    this.byte(quote);
+    buffer[to++] = quote;
+    if (!isAscii && !isUtf8(bytes.subarray(start, end))) return false;
+    this.#at = to;
     return true;
   }
 
@@ -101,3 +105,22 @@ export class JsonOutput {
     this.#buffer = grown;
   }
 }
+
+/** Strings up to this length get room for the worst case, longer ones are counted first. */
+const uncountedMax = 1_024;
+
+function escapedLength(bytes: Buffer, start: number, end: number): number {
+  let length = end - start;
+  for (let at = start; at < end; at += 1) {
+    const second = secondBytes[bytes[at]!]!;
+    if (second !== 0) length += second === letterU ? 5 : 1;
+  }
+  return length;
+}
+
+const letterU = 0x75;
+/** By byte, what stands behind the backslash of its escape; 0 for what is not escaped. */
+const secondBytes = Uint8Array.from({ length: 256 }, (_, byte) => {
+  const text = byte < 0x80 ? JSON.stringify(String.fromCharCode(byte)).slice(1, -1) : "";
+  return text.length > 1 ? text.charCodeAt(1) : 0;
+});

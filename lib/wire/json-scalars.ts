@@ -2,7 +2,7 @@ import { ScalarType } from "@bufbuild/protobuf";
 import type { ForwardWriter } from "./forward-writer.ts";
 import type { EnumPlan } from "./json-plan.ts";
 import { JsonMistake } from "./json-mistake.ts";
-import { type JsonText, quote, words } from "./json-text.ts";
+import { type JsonText, quote, unescaped, words } from "./json-text.ts";
 
 /** What an error calls a scalar. */
 const namesOf: Readonly<Record<ScalarType, string>> = {
@@ -115,10 +115,32 @@ function writeText(text: JsonText, tag: number, out: ForwardWriter): void {
     out.copy(text.bytes, text.start, text.end);
     return;
   }
+  if (text.shortEscapes >= 0) {
+    out.varint(text.end - text.start - text.shortEscapes);
+    writeUnescaped(text, out);
+    return;
+  }
   const content = text.content();
   out.varint(Buffer.byteLength(content));
   out.text(content);
 }
+
+function writeUnescaped({ bytes, start, end }: JsonText, out: ForwardWriter): void {
+  out.room(end - start);
+  const { buffer } = out;
+  let to = out.at;
+  for (let at = start; at < end; at += 1) {
+    let byte = bytes[at]!;
+    if (byte === backslash) {
+      at += 1;
+      byte = unescaped[bytes[at]!]!;
+    }
+    buffer[to++] = byte;
+  }
+  out.at = to;
+}
+
+const backslash = 0x5c;
 
 /** Base64 in either alphabet, padded or not. */
 function readBytes(text: JsonText): Buffer {

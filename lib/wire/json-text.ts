@@ -16,6 +16,12 @@ const zero = 0x30;
 const nine = 0x39;
 const point = 0x2e;
 
+/** What the second byte of a short escape stands for; 0 for what is none. */
+export const unescaped = new Uint8Array(256);
+for (const [escape, byte] of ['""', "\\\\", "//", "b\b", "f\f", "n\n", "r\r", "t\t"]) {
+  unescaped[escape!.charCodeAt(0)] = byte!.charCodeAt(0);
+}
+
 const shownMax = 64;
 const nestingMax = 1_000;
 
@@ -27,6 +33,8 @@ export class JsonText {
   end = 0;
   /** Whether that string has escapes. */
   isEscaped = false;
+  /** How many it has, if all of them are of two bytes; otherwise -1. */
+  shortEscapes = 0;
   readonly bytes: Buffer;
 
   constructor(json: Uint8Array) {
@@ -76,18 +84,22 @@ export class JsonText {
     const { bytes } = this;
     let at = this.at + 1;
     this.start = at;
-    this.isEscaped = false;
+    let escapes = 0;
+    let isShort = true;
     for (;;) {
       const byte = bytes[at];
       if (byte === quote) break;
       if (byte === backslash) {
-        this.isEscaped = true;
+        escapes += 1;
+        if (!unescaped[bytes[at + 1] ?? 0]) isShort = false;
         at += 2;
       } else if (byte === undefined || byte < 0x20) {
         this.at = Math.min(at, bytes.length);
         this.refuse(byte === undefined ? "a string that is not closed" : "a control character in a string");
       } else at += 1;
     }
+    this.isEscaped = escapes > 0;
+    this.shortEscapes = isShort ? escapes : -1;
     this.end = at;
     this.at = at + 1;
   }
