@@ -84,6 +84,49 @@ suite("a function that stops reading", () => {
   });
 });
 
+suite("callers who give up", () => {
+  test("reset no more streams of a connection than a server bears; it is left, and ended once nothing lives on it", async () => {
+    const seen = new Map<http2.Http2Session, number>();
+    await using fn = await openFunction((stream, request) => {
+      const { session } = stream;
+      if (session) stream.on("aborted", () => seen.set(session, (seen.get(session) ?? 0) + 1));
+      echo(stream, request);
+    });
+    await using link = openLink(at(fn.port));
+    const call = "/cloudstate.action.ActionProtocol/handleStreamed";
+    const bystander = new Told(link, call);
+    const streams = Array.from({ length: 1_200 }, () => new Told(link, call));
+    for (const told of [bystander, ...streams]) told.send("begun");
+    await Promise.all([bystander, ...streams].map((told) => told.until(() => told.messages.length === 1)));
+    for (const told of streams) told.stream.cancel();
+    const later = new Told(link, call);
+    later.send("later");
+    await later.until(() => later.messages.length === 1);
+    assert.ok(Math.max(...seen.values()) < 400, `${Math.max(...seen.values())} resets on one connection`);
+    bystander.send("still there");
+    await bystander.until(() => bystander.messages.length === 2);
+    // One for entities, the one that is left, and the next.
+    const open = () => fn.sessions.size;
+    assert.equal(open(), 3);
+    bystander.stream.end();
+    await bystander.over();
+    while (open() > 2) await new Promise(setImmediate);
+    later.send("and on");
+    await later.until(() => later.messages.length === 2);
+  });
+
+  test("and what they do to a connection does not reach the entities", async () => {
+    await using fn = await openFunction(echo);
+    await using link = openLink(at(fn.port));
+    const [entity, action] = ["/cloudstate.crdt.Crdt/handle", "/cloudstate.action.ActionProtocol/handleUnary"].map(
+      (path) => new Told(link, path),
+    );
+    for (const told of [entity!, action!]) told.send("x");
+    await Promise.all([entity!, action!].map((told) => told.until(() => told.messages.length === 1)));
+    assert.equal(fn.sessions.size, 2);
+  });
+});
+
 suite("a function that says GOAWAY", () => {
   test("finishes what it has begun, gets the rest over a new session, and is not lost", async () => {
     const begun: http2.ServerHttp2Stream[] = [];

@@ -162,10 +162,10 @@ export class GrpcStream implements FunctionStream, ClientStreamReceiver, Waiter 
   }
 
   data(bytes: Uint8Array): void {
-    if (!this.#receiver) return;
+    if (!this.#isHeard()) return;
     this.#reader.push(bytes);
     this.#deliver();
-    if (this.#receiver && this.#reader.bufferedBytes > 0 && !this.#link.budget.spend(bytes.byteLength))
+    if (this.#isHeard() && this.#reader.bufferedBytes > 0 && !this.#link.budget.spend(bytes.byteLength))
       this.#overBudget();
   }
 
@@ -191,6 +191,11 @@ export class GrpcStream implements FunctionStream, ClientStreamReceiver, Waiter 
       return;
     }
     this.#fail(errorOfReset(code, this.#link.address));
+  }
+
+  /** Whether anybody still hears of the stream; it may end within each call of the receiver. */
+  #isHeard(): boolean {
+    return this.#receiver !== undefined;
   }
 
   #seek(): void {
