@@ -17,6 +17,20 @@ import {
 } from "../lib/wire/http2.ts";
 
 suite("frames", () => {
+  test("what is left of a chunk is held by itself, not with all that was read at once", () => {
+    const reader = new FrameReader(1_000);
+    const frame = Buffer.from(frameOf(Buffer.alloc(100, 1)));
+    const read = Buffer.alloc(64 * 1024);
+    frame.copy(read);
+    reader.push(read.subarray(0, 40));
+    assert.equal(reader.next(), undefined);
+    read.fill(9);
+    reader.push(frame.subarray(40));
+    const message = reader.next()!;
+    assert.deepEqual(message, Buffer.alloc(100, 1));
+    assert.ok(message.buffer.byteLength <= 105, `${message.buffer.byteLength} bytes are held`);
+  });
+
   test("come out as they went in, however the body is cut", () => {
     const messages = fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 20 });
     fc.assert(

@@ -102,7 +102,10 @@ export class CrdtEntity implements Instance, ConversationListener<CrdtStreamOut>
     this.#lastUsedMs = this.#parts.world.clock.monotonic();
     const send = this.#phase === "running" && !this.#holding && this.#waiting.length === 0;
     if (send && this.#conversation!.isWritable()) this.#send(call);
-    else this.#waiting.push(call);
+    else {
+      call.keepPayload();
+      this.#waiting.push(call);
+    }
   }
 
   cancelled(call: EntityCall): void {

@@ -1,6 +1,7 @@
 import { MassaError } from "../core/errors.ts";
 import type { Method } from "../discovery/service-table.ts";
 import type { Call, Element, ElementReceiver } from "../routing/command.ts";
+import { keptPayload } from "../wire/kept-payload.ts";
 import type { AnyValue } from "../wire/protocol.ts";
 
 /** Whoever answers a call now; it changes when a waiting call moves to the next stream of its entity. */
@@ -58,6 +59,11 @@ export class EntityCall implements Call {
     this.#receiver = receiver;
     this.#bounds = bounds;
     bounds.waitingBytes += payload.value.byteLength;
+  }
+
+  /** The command has to wait: from here on it holds its input alone, and not all that was read together with it. */
+  keepPayload(): void {
+    if (this.#payload) this.#payload = keptPayload(this.#payload);
   }
 
   /** Its input, once: whoever sends the command takes it, and it is not held any longer. */

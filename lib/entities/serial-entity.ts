@@ -93,7 +93,10 @@ export class SerialEntity<Reply extends SerialReply, Change>
   accept(call: EntityCall): void {
     call.owner = this;
     if (this.#waiting === undefined && this.#isFree()) this.#send(call);
-    else (this.#waiting ??= []).push(call);
+    else {
+      call.keepPayload();
+      (this.#waiting ??= []).push(call);
+    }
   }
 
   /** A command that is out is replied to all the same, and what it changes is stored. */

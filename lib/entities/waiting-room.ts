@@ -24,12 +24,17 @@ export class WaitingRoom implements CallOwner {
 
   add(waiting: Waiting): void {
     this.#waiting.set(waiting.key, waiting);
-    for (const call of waiting.calls) call.owner = this;
+    for (const call of waiting.calls) this.#own(call);
   }
 
   accept(waiting: Waiting, call: EntityCall): void {
-    call.owner = this;
+    this.#own(call);
     waiting.calls.push(call);
+  }
+
+  #own(call: EntityCall): void {
+    call.owner = this;
+    call.keepPayload();
   }
 
   /** The next one; those whose callers have all gone are forgotten. */

@@ -5,7 +5,7 @@ import type { AnyValue } from "../wire/protocol.ts";
 import { Link, type LinkOptions, type LinkParts } from "./embedded-link.ts";
 import type { Write } from "./embedded-tables.ts";
 import { parseOffset } from "./offset.ts";
-import { keptPayload } from "./payload.ts";
+import { keptPayload } from "../wire/kept-payload.ts";
 import type { EventStreamHead, LoggedEvent, Store, StoredValue } from "./store.ts";
 import { createWatches } from "./watches.ts";
 

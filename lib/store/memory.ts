@@ -2,7 +2,7 @@ import { MassaError } from "../core/errors.ts";
 import { silentTelemetry, type Telemetry } from "../core/telemetry.ts";
 import type { AnyValue } from "../wire/protocol.ts";
 import { parseOffset } from "./offset.ts";
-import { keptPayload } from "./payload.ts";
+import { keptPayload } from "../wire/kept-payload.ts";
 import type { EntityKey, InboxRecord, LoggedEvent, Store } from "./store.ts";
 import { createWatches } from "./watches.ts";
 

@@ -13,16 +13,17 @@ export function frameOf(message: Uint8Array, compressed = false): Uint8Array {
 }
 
 /**
- * Cuts a gRPC body into messages. A message that lies within one chunk is a slice of it; one that spans several is copied
- * once, when its last byte has come.
+ * Cuts a gRPC body into messages. A message that lies within one chunk is a slice of it; one that spans several is gathered
+ * as it comes.
  */
 export class FrameReader {
   /** `grpc-encoding` of the body. */
   encoding = "identity";
   readonly #messageBytesMax: number;
+  /** What came and was not taken: a part of a chunk, or the beginning of `#own`. */
   #chunk: Buffer = empty;
-  /** Whole chunks before `#chunk`, while a message spans several. */
-  #earlier: Buffer[] | undefined;
+  /** Where a message is gathered that spans several chunks; undefined while `#chunk` lies in memory that others share. */
+  #own: Buffer | undefined;
   #bytes = 0;
   #wanted = prefixBytes;
 
@@ -38,7 +39,7 @@ export class FrameReader {
   push(chunk: Uint8Array): void {
     const buffer = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     if (this.#bytes === 0) this.#chunk = buffer;
-    else (this.#earlier ??= [this.#chunk]).push(buffer);
+    else this.#append(buffer);
     this.#bytes += buffer.byteLength;
   }
 
@@ -47,8 +48,10 @@ export class FrameReader {
    * over the limit, `internal` for one that cannot be inflated, `unimplemented` for an encoding other than gzip.
    */
   next(): Uint8Array | undefined {
-    if (this.#bytes < this.#wanted) return undefined;
-    this.#gather();
+    if (this.#bytes < this.#wanted) {
+      this.#keep();
+      return undefined;
+    }
     const length = this.#chunk.readUInt32BE(1);
     if (length > this.#messageBytesMax) {
       throw new MassaError(
@@ -59,20 +62,34 @@ export class FrameReader {
     const end = prefixBytes + length;
     if (this.#bytes < end) {
       this.#wanted = end;
+      this.#keep();
       return undefined;
     }
     const compressed = this.#chunk[0] !== 0;
     const message = this.#chunk.subarray(prefixBytes, end);
     this.#bytes -= end;
     this.#chunk = this.#bytes === 0 ? empty : this.#chunk.subarray(end);
+    this.#own = undefined;
     this.#wanted = prefixBytes;
     return compressed ? inflated(message, this.encoding, this.#messageBytesMax) : message;
   }
 
-  #gather(): void {
-    if (!this.#earlier) return;
-    this.#chunk = Buffer.concat(this.#earlier, this.#bytes);
-    this.#earlier = undefined;
+  /** Moves what is left of a chunk to memory of its own: however small it is, it would hold the whole of what was read at once. */
+  #keep(): void {
+    if (this.#bytes > 0 && this.#own === undefined) this.#append(empty);
+  }
+
+  /** Room is made as bytes come, not as a prefix promises, and never for more than the message. */
+  #append(more: Buffer): void {
+    const bytes = this.#bytes + more.byteLength;
+    let own = this.#own;
+    if (own === undefined || own.byteLength < bytes) {
+      own = Buffer.allocUnsafeSlow(Math.max(bytes, Math.min(this.#wanted, 2 * bytes)));
+      this.#chunk.copy(own);
+      this.#own = own;
+    }
+    more.copy(own, this.#bytes);
+    this.#chunk = own.subarray(0, bytes);
   }
 }
 

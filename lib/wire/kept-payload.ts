@@ -1,4 +1,4 @@
-import type { AnyValue } from "../wire/protocol.ts";
+import type { AnyValue } from "./protocol.ts";
 
 /** What may be kept or handed to another thread: a slice of a much larger buffer is copied, or all of it would come along. */
 export function keptPayload(any: AnyValue): AnyValue {
