@@ -93,6 +93,11 @@ export class SessionPool {
     this.#grow();
   }
 
+  /** A stream that was to be reset has closed by itself. */
+  closed(session: ClientSession, stream: ClientStream): void {
+    this.#resets.get(session)?.closed(stream);
+  }
+
   wait(waiter: Waiter): void {
     const { clock } = this.#parts.world;
     const refusal = this.#refusal();

@@ -13,7 +13,8 @@ const perSecond = 10;
 export class Resets {
   readonly #session: ClientSession;
   readonly #clock: Clock;
-  readonly #waiting: { readonly stream: ClientStream; readonly code: number }[] = [];
+  /** In the order of their coming, with the code that each is to be reset by. */
+  readonly #waiting = new Map<ClientStream, number>();
   #left = burst;
   #atMs: number;
   #cancel: Cancel | undefined;
@@ -26,18 +27,23 @@ export class Resets {
 
   /** Resets the stream, or makes it wait: then the answer is true, and the session had better take no new streams. */
   reset(stream: ClientStream, code: number): boolean {
-    if (this.#waiting.length === 0 && this.#take()) {
+    if (this.#waiting.size === 0 && this.#take()) {
       stream.reset(code);
       return false;
     }
-    this.#waiting.push({ stream, code });
+    this.#waiting.set(stream, code);
     this.#arm();
     return true;
   }
 
+  /** The stream has closed by itself, before it was reset. */
+  closed(stream: ClientStream): void {
+    if (this.#waiting.delete(stream)) this.settle();
+  }
+
   /** Ends the session once nothing is left on it but streams that wait to be reset. */
   settle(): void {
-    if (this.#waiting.length > 0 && this.#session.streams <= this.#waiting.length) this.#session.destroy();
+    if (this.#waiting.size > 0 && this.#session.streams <= this.#waiting.size) this.#session.destroy();
   }
 
   stop(): void {
@@ -47,12 +53,13 @@ export class Resets {
   #arm(): void {
     this.#cancel ??= this.#clock.after(1_000 / perSecond, () => {
       this.#cancel = undefined;
-      while (this.#waiting.length > 0 && this.#take()) {
-        const { stream, code } = this.#waiting.shift()!;
+      for (const [stream, code] of this.#waiting) {
+        if (!this.#take()) break;
+        this.#waiting.delete(stream);
         stream.reset(code);
       }
       this.settle();
-      if (this.#waiting.length > 0) this.#arm();
+      if (this.#waiting.size > 0) this.#arm();
     });
   }
 

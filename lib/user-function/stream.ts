@@ -184,6 +184,7 @@ export class GrpcStream implements FunctionStream, ClientStreamReceiver, Waiter 
   }
 
   closed(code: number): void {
+    if (!this.#receiver && this.#stream) this.#link.pool.closed(this.#session!, this.#stream);
     if (!this.#receiver || (this.#complete && this.#paused)) return;
     if (code === errorCode.refusedStream && this.#sent && this.#attempts < attemptsMax) {
       this.#stream = undefined;
