@@ -130,7 +130,7 @@ suite("callers who give up", () => {
     for (const told of streams) told.stream.cancel();
     const [kept, ...others] = begun;
     const left = others.filter(({ closed }) => !closed);
-    for (const stream of left) stream.end();
+    for (const stream of left) stream.close(8);
     await Promise.all(left.filter(({ closed }) => !closed).map((stream) => once(stream, "close")));
     // For longer than it takes until streams that wait are reset again.
     for (const untilMs = performance.now() + 500; performance.now() < untilMs && !bystander.error;) {
