@@ -121,7 +121,7 @@ export const configSchema = z.strictObject({
     buffer: setting(
       size(),
       "64MiB",
-      "Memory for what waits for the function, on all streams and before; half of it is filled, the rest is air for the collector",
+      "Memory for what waits for the function, on all streams and before; a third of it is filled, the rest is air for the collector",
       "senders are held back, then refused with RESOURCE_EXHAUSTED",
     ),
     sessions: setting(count(), "64", "HTTP/2 sessions to the function", "streams wait for a place in one"),

@@ -39,7 +39,7 @@ const sessionMemoryMib = 2_048;
 const headerBytesMax = 64 * 1024;
 
 /** How much of the buffer bytes may fill: the rest is for what their coming and going leaves behind until it is collected. */
-const filledShare = 0.5;
+const filledShare = 0.35;
 
 /** The paths of action calls, each of which is a stream of its own. */
 const callPrefix = "/cloudstate.action.";
