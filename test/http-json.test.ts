@@ -155,6 +155,12 @@ suite("JSON at its edges", () => {
     assert.deepEqual(read(`${'{"inner":'.repeat(90)}{}${"}".repeat(90)}`) !== null, true);
   });
 
+  test("counts the messages of which a value is made, so that whoever decodes them can", () => {
+    const nested = (levels: number) => `{"aValue":${'[{"a":'.repeat(levels)}1${"}]".repeat(levels)}}`;
+    assert.notEqual(read(nested(19)), null);
+    assert.throws(() => parse(nested(20)), { code: "invalid", message: /^aValue: nested more than 100 messages deep/ });
+  });
+
   test("refuses to print messages that are nested too deep, and goes on afterwards", () => {
     const inner = type.fields.find(({ name }) => name === "inner")!;
     let bytes: Uint8Array = new Uint8Array(0);

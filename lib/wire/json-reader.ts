@@ -74,7 +74,7 @@ export class JsonReader {
         this.#any(depth);
         return;
       case "library": {
-        this.#library(plan.type, false);
+        this.#library(plan.type, false, depth);
         return;
       }
       default:
@@ -251,7 +251,7 @@ export class JsonReader {
     const plan = this.#plans.of(type);
     if (hasOwnJson(type)) this.#valueInAny(plan, depth);
     else if (plan.kind === "fields") this.#members(plan, depth + 1, true);
-    else this.#library(type, true);
+    else this.#library(type, true, depth + 1);
     // Bytes of an Any are compared: the empty value is left out, as encoders do.
     if (out.at === mark) out.at = before;
     else out.close(mark);
@@ -301,10 +301,12 @@ export class JsonReader {
   }
 
   /** A value that the library knows to read. */
-  #library(type: DescMessage, isInAny: boolean): void {
+  #library(type: DescMessage, isInAny: boolean, depth: number): void {
     const text = this.#text;
     const start = text.skip();
     const whole = text.parsed(start, text.at) as JsonValue;
+    // One level of JSON is several messages, and whoever decodes them has the same bound.
+    if (depth + messagesOf(whole) > depthMax) throw new JsonMistake(`nested more than ${depthMax} messages deep`);
     const json = isInAny ? Object.fromEntries(Object.entries(whole as JsonObject).filter(isNotType)) : whole;
     try {
       const bytes = toBinary(type, fromJson(type, json, { registry: this.#registry }));
@@ -329,6 +331,15 @@ export class JsonReader {
     if (candidates.length <= likelyFrom) return undefined;
     return byName.get(text.content());
   }
+}
+
+/** How many messages deep a google.protobuf.Value of this JSON is: a list adds its own, an object that and one for each entry. */
+function messagesOf(json: JsonValue): number {
+  if (typeof json !== "object" || json === null) return 1;
+  const isList = Array.isArray(json);
+  let inner = 0;
+  for (const item of isList ? json : Object.values(json)) inner = Math.max(inner, messagesOf(item));
+  return (isList ? 2 : 3) + inner;
 }
 
 /** With so many names of one length they are looked up, after the likely one. */
