@@ -33,6 +33,7 @@ const goals: Readonly<Record<string, Goal>> = {
   "es.single_per_s": atLeast(1_000),
   "idle.rss_mb": atMost(130),
   "json.cpu_ratio": atMost(1.6),
+  "json.http1_cpu_ratio": atMost(1.6),
   "passivate.p99_ratio": atMost(2),
   "start.ready_ms": atMost(1_000),
   "stream.failed": atMost(0),

@@ -123,9 +123,7 @@ export class ProxyProcess implements AsyncDisposable {
   }
 
   async admin(path: string, init: RequestInit = {}): Promise<{ readonly status: number; readonly body: string }> {
-    const ask = () => fetch(`http://127.0.0.1:${this.adminPort}${path}`, init);
-    // A connection that was kept alive may close just when it is used: who only reads asks once more.
-    const response = await (init.method === undefined ? ask().catch(ask) : ask());
+    const response = await fetch(`http://127.0.0.1:${this.adminPort}${path}`, init);
     return { status: response.status, body: await response.text() };
   }
 

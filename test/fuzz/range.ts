@@ -1,4 +1,4 @@
-import { randomOf, type Shot, type Weapon, type WeaponName } from "./weapon.ts";
+import { randomOf, reasonOf, type Shot, type Weapon, type WeaponName } from "./weapon.ts";
 
 const answeredWithinMs = 10_000;
 /** Bytes of one input that are printed; all of it can be made again by its number. */
@@ -76,7 +76,7 @@ export class Range {
       const outcomes = this.#outcomes.get(weapon.name) ?? new Map<string, number>();
       this.#outcomes.set(weapon.name, outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1));
     } catch (failure) {
-      if (this.findings.length === 0) this.findings.push(`${String(failure)}\n${this.#told(fired)}`);
+      if (this.findings.length === 0) this.findings.push(`${reasonOf(failure)}\n${this.#told(fired)}`);
     }
     fired.isOver = true;
   }

@@ -7,7 +7,7 @@ import { httpWeapon } from "./http.ts";
 import { jsonWeapon } from "./json.ts";
 import { Memory } from "./memory.ts";
 import { Range } from "./range.ts";
-import type { Weapon, WeaponName } from "./weapon.ts";
+import { reasonOf, type Weapon, type WeaponName } from "./weapon.ts";
 
 export interface FuzzOptions {
   readonly seconds: number;
@@ -80,7 +80,7 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
   };
   const visit = async (client: GoodClient) => {
     while (range.isOpen) {
-      await client.round().catch((failure: unknown) => range.found(`a right call went wrong: ${String(failure)}`));
+      await client.round().catch((failure: unknown) => range.found(`a right call went wrong: ${reasonOf(failure)}`));
       await sleep(5);
     }
   };
@@ -109,6 +109,6 @@ function attempt(range: Range, work: () => void): void {
   try {
     work();
   } catch (failure) {
-    range.found(String(failure));
+    range.found(reasonOf(failure));
   }
 }

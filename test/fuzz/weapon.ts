@@ -47,3 +47,10 @@ export function chance(random: Random, percent: number): boolean {
 export function several<T>(random: Random, max: number, make: (index: number) => T): T[] {
   return Array.from({ length: 1 + random.int(max) }, (_, index) => make(index));
 }
+
+/** What went wrong, with what that came from. */
+export function reasonOf(failure: unknown): string {
+  const cause =
+    failure instanceof Error && failure.cause !== undefined ? `, because of ${reasonOf(failure.cause)}` : "";
+  return `${String(failure)}${cause}`;
+}
