@@ -154,6 +154,37 @@ suite("callers who give up", () => {
 });
 
 suite("a function that says GOAWAY", () => {
+  test("may be another one by the time that its last connection ends, which is told once", async () => {
+    const begun: http2.ServerHttp2Stream[] = [];
+    await using fn = await openFunction((stream, request) => {
+      begun.push(stream);
+      echo(stream, request);
+    });
+    await using link = openLink(at(fn.port));
+    const events: string[] = [];
+    const renewed = Promise.withResolvers<undefined>();
+    link.watch({
+      lost: () => void events.push("lost"),
+      found: () => void events.push("found"),
+      renewed: () => {
+        events.push("renewed");
+        renewed.resolve(undefined);
+      },
+    });
+    const early = new Told(link, "/p.S/m");
+    early.send("a");
+    await early.until(() => early.messages.length === 1);
+    begun[0]!.session!.goaway(0, begun[0]!.id);
+    const late = new Told(link, "/p.S/m");
+    late.send("b");
+    await late.until(() => late.messages.length === 1);
+    assert.deepEqual(events, ["found"], "the first connection stands");
+    early.stream.end();
+    await early.over();
+    await renewed.promise;
+    assert.deepEqual(events, ["found", "renewed"]);
+  });
+
   test("finishes what it has begun, gets the rest over a new session, and is not lost", async () => {
     const begun: http2.ServerHttp2Stream[] = [];
     await using fn = await openFunction((stream) => {

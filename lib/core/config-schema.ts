@@ -124,7 +124,12 @@ export const configSchema = z.strictObject({
       "Memory for what waits for the function, on all streams and before; a third of it is filled, the rest is air for the collector",
       "senders are held back, then refused with RESOURCE_EXHAUSTED",
     ),
-    sessions: setting(count(), "64", "HTTP/2 sessions to the function", "streams wait for a place in one"),
+    sessions: setting(
+      count(),
+      "64",
+      "HTTP/2 sessions to the function, for entities and for calls of actions each",
+      "streams wait for a place in one",
+    ),
     connectTimeout: setting(
       duration(),
       "5s",

@@ -41,7 +41,7 @@ export interface Discovery {
   readonly reason: string | undefined;
   /**
    * Asks the function what it serves, again and again with backoff while it cannot be reached; one that answers is asked once.
-   * A rejection is reported to it and ends the asking. Rejects only with the signal's reason. One call at a time.
+   * A rejection is reported to it and ends the asking. Rejects only with the signal's reason. A call takes over from an earlier one, which must have been aborted.
    */
   ask(signal: AbortSignal): Promise<Discovered>;
 }

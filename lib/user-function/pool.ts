@@ -43,6 +43,8 @@ export class SessionPool {
   readonly #options: PoolOptions;
   readonly #where: string;
   readonly #sessions: ClientSession[] = [];
+  /** Sessions to the function as it was when `found` or `renewed` was told: opened then, or while one of them took streams. */
+  readonly #known = new Set<ClientSession>();
   /** Of sessions on which a stream was reset. */
   readonly #resets = new Map<ClientSession, Resets>();
   /** Sessions that take no new streams, because too many of theirs are to be reset. */
@@ -175,17 +177,24 @@ export class SessionPool {
   #ready(session: ClientSession): void {
     this.#giveUp = undefined;
     this.#attempts = 0;
-    const isFirst = this.#sessions.length === 0;
+    const isKnown = this.#sessions.some((other) => other.usable && this.#known.has(other));
     this.#sessions.push(session);
+    if (isKnown) this.#known.add(session);
     this.#openedAtMs = this.#parts.world.clock.monotonic();
     if (!this.#reached) {
       this.#reached = true;
+      this.#known.add(session);
       this.#parts.log.info({ address: this.#where, streamsMax: session.streamsMax }, "user function reached");
       for (const listener of [...this.#listeners]) listener.found();
-    } else if (isFirst) {
-      for (const listener of [...this.#listeners]) listener.renewed?.();
-    }
+    } else this.#renew();
     this.#changed();
+  }
+
+  /** Tells once the last session to the function as it was has ended and others stand: whoever is there now may be another one. */
+  #renew(): void {
+    if (this.#known.size > 0 || this.#sessions.length === 0 || !this.#reached) return;
+    for (const session of this.#sessions) this.#known.add(session);
+    for (const listener of [...this.#listeners]) listener.renewed?.();
   }
 
   #failed(error: MassaError): void {
@@ -219,7 +228,7 @@ export class SessionPool {
   }
 
   #changed(): void {
-    for (const session of [...this.#retired]) this.#resets.get(session)?.settle();
+    if (this.#retired.size > 0) for (const session of [...this.#retired]) this.#resets.get(session)?.settle();
     for (const waiter of this.#waiters.keys()) {
       const session = this.#withRoom();
       if (!session) break;
@@ -251,6 +260,7 @@ export class SessionPool {
 
   #closed(session: ClientSession, error: Error | undefined): void {
     this.#sessions.splice(this.#sessions.indexOf(session), 1);
+    this.#known.delete(session);
     this.#retired.delete(session);
     this.#resets.get(session)?.stop();
     this.#resets.delete(session);
@@ -259,6 +269,7 @@ export class SessionPool {
       return;
     }
     this.#parts.log.debug({ address: this.#where, reason: error?.message }, "session to the user function ended");
+    this.#renew();
     if (!this.#sessions.some((other) => this.#takes(other))) this.#replace();
   }
 

@@ -50,6 +50,9 @@ export interface UserFunction extends AsyncDisposable {
 export interface FunctionListener {
   lost(reason: MassaError): void;
   found(): void;
-  /** The last session had ended, and the next one stood before the function counted as lost: it may be another one by now. */
+  /**
+   * The last session of those that stood when this was told, or `found`, has ended, and others stand: the function did not count
+   * as lost, but may be another one by now.
+   */
   renewed?(): void;
 }
