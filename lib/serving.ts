@@ -178,11 +178,14 @@ export class Serving implements AsyncDisposable {
     this.#parts.mesh.announce({ services: [], unsharedServices: [] });
   }
 
-  #replicated(): Promise<void> {
+  async #replicated(): Promise<void> {
+    const { signal } = this.#stop;
     const { promise, resolve } = Promise.withResolvers<undefined>();
-    this.#stop.signal.addEventListener("abort", () => resolve(undefined), { once: true });
-    this.#parts.replication.onReady(() => resolve(undefined));
-    return promise;
+    const over = () => resolve(undefined);
+    signal.addEventListener("abort", over, { once: true });
+    this.#parts.replication.onReady(over);
+    await promise;
+    signal.removeEventListener("abort", over);
   }
 }
 

@@ -89,7 +89,7 @@ export type GaugeName = keyof typeof gauges;
 export type HistogramName = keyof typeof histograms;
 type Labels = Readonly<Record<string, string>>;
 
-/** What rooms count with. Gauges are read at scrape time from a function. */
+/** What rooms count with. Gauges are read at scrape time from a function, the last one given for its labels. */
 export interface Telemetry {
   count(name: CounterName, labels?: Labels, by?: number): void;
   gauge(name: GaugeName, read: () => number, labels?: Labels): void;
@@ -104,7 +104,8 @@ export function createTelemetry(): { readonly telemetry: Telemetry; readonly reg
   const registry = new Registry();
   const registers = [registry];
   const byName = new Map<string, Counter | Histogram>();
-  const readers = new Map<string, { readonly read: () => number; readonly labels: Labels }[]>();
+  /** By name, then by labels: who registers again takes the place of the one before, which is gone by then. */
+  const readers = new Map<string, Map<string, { readonly read: () => number; readonly labels: Labels }>>();
   for (const [name, [help, labelNames]] of Object.entries(counters)) {
     byName.set(name, new Counter({ name, help, labelNames: [...labelNames], registers }));
   }
@@ -112,7 +113,7 @@ export function createTelemetry(): { readonly telemetry: Telemetry; readonly reg
     byName.set(name, new Histogram({ name, help, labelNames: [...labelNames], buckets: [...buckets], registers }));
   }
   for (const [name, [help, labelNames]] of Object.entries(gauges)) {
-    readers.set(name, []);
+    readers.set(name, new Map());
     const gauge: Gauge = new Gauge({
       name,
       help,
@@ -125,7 +126,7 @@ export function createTelemetry(): { readonly telemetry: Telemetry; readonly reg
     registry,
     telemetry: {
       count: (name, labels = {}, by = 1) => (byName.get(name) as Counter).inc(labels, by),
-      gauge: (name, read, labels = {}) => void readers.get(name)!.push({ read, labels }),
+      gauge: (name, read, labels = {}) => void readers.get(name)!.set(JSON.stringify(labels), { read, labels }),
       observe: (name, seconds, labels = {}) => (byName.get(name) as Histogram).observe(labels, seconds),
     },
   };
