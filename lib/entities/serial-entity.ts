@@ -7,7 +7,8 @@ import type { UserFunction } from "../user-function/user-function.ts";
 import { Conversation, type ConversationListener } from "./conversation.ts";
 import type { CallOwner, EntityCall } from "./entity-call.ts";
 import type { Instance, Seat } from "./host.ts";
-import type { Replay, SerialOut, SerialReply, SerialRules, SerialState } from "./serial-kind.ts";
+import type { SerialStreamOut } from "../wire/serial-protocol.ts";
+import type { Replay, SerialReply, SerialRules, SerialState } from "./serial-kind.ts";
 
 export interface SerialOptions {
   /** How long the function may take to complete a half-closed stream before it is reset (`relay.timeout`). */
@@ -36,14 +37,14 @@ type Phase = "starting" | "running" | "finishing" | "closing" | "over";
 
 /** One entity that carries out one command at a time, from its first command to the end of its last stream. */
 export class SerialEntity<Reply extends SerialReply, Change>
-  implements Instance, CallOwner, Replay, ConversationListener<SerialOut<Reply>>
+  implements Instance, CallOwner, Replay, ConversationListener<SerialStreamOut<Reply>>
 {
   readonly key: EntityKey;
   readonly #parts: SerialParts<Reply, Change>;
   readonly #seat: Seat;
   #phase: Phase = "starting";
   /** Until the stream is over. */
-  #conversation: Conversation<SerialOut<Reply>> | undefined;
+  #conversation: Conversation<SerialStreamOut<Reply>> | undefined;
   /** Commands not yet sent, in order. */
   #waiting: EntityCall[] | undefined;
   /** The one command that is out, until it is answered. */
@@ -166,7 +167,7 @@ export class SerialEntity<Reply extends SerialReply, Change>
     this.#goOn();
   }
 
-  message(message: SerialOut<Reply>): void {
+  message(message: SerialStreamOut<Reply>): void {
     const { texts } = this.#parts.rules;
     if (this.#phase === "closing") return; // Said before the function saw that the stream is to end.
     switch (message.type) {

@@ -1,5 +1,6 @@
 import type { EntityKey } from "../store/store.ts";
-import type { ClientAction, EntityCommand, Failure, SideEffect } from "../wire/protocol.ts";
+import type { ClientAction, EntityCommand, SideEffect } from "../wire/protocol.ts";
+import type { SerialStreamOut } from "../wire/serial-protocol.ts";
 import type { Dialect } from "./conversation.ts";
 
 /** What the replies of both kinds have in common. */
@@ -9,10 +10,6 @@ export interface SerialReply {
   readonly clientAction: ClientAction | undefined;
   readonly sideEffects: readonly SideEffect[];
 }
-
-/** One message of the function on an entity's stream; `empty` has nothing set that is known. */
-export type SerialOut<Reply extends SerialReply> =
-  Reply | ({ readonly type: "failure" } & Failure) | { readonly type: "empty" };
 
 /** What is to become of a reply. */
 export type Verdict<Change> =
@@ -42,7 +39,7 @@ export interface SerialTexts {
 
 /** The pure part of a kind of entity that carries out one command at a time. */
 export interface SerialRules<Reply extends SerialReply, Change> {
-  readonly dialect: Dialect<SerialOut<Reply>>;
+  readonly dialect: Dialect<SerialStreamOut<Reply>>;
   readonly texts: SerialTexts;
   command(command: EntityCommand): Uint8Array;
   judge(reply: Reply): Verdict<Change>;

@@ -2,17 +2,15 @@ import {
   type AnyValue,
   type ClientAction,
   type EntityCommand,
-  type Failure,
   readAnyField,
   readClientAction,
-  readFailure,
   readSideEffect,
   type SideEffect,
   writeAnyField,
-  writeEntityCommand,
 } from "./protocol.ts";
-import { grown, none, ProtobufReader } from "./protobuf-reader.ts";
+import { grown, none, type ProtobufReader } from "./protobuf-reader.ts";
 import { shared } from "./protobuf-writer.ts";
+import { decodeSerialStreamOut, encodeSerialCommand, type SerialStreamOut } from "./serial-protocol.ts";
 
 /** State as it was after the event numbered `sequence`. */
 export interface Snapshot {
@@ -31,9 +29,8 @@ export interface EventSourcedReply {
   readonly snapshot: AnyValue | undefined;
 }
 
-/** What the function says on an event-sourced entity's stream; `empty` is a message in which nothing known is set. */
-export type EventSourcedStreamOut =
-  EventSourcedReply | ({ readonly type: "failure" } & Failure) | { readonly type: "empty" };
+/** What the function says on an event-sourced entity's stream. */
+export type EventSourcedStreamOut = SerialStreamOut<EventSourcedReply>;
 
 /** The opening message of an entity's stream as a gRPC frame; the snapshot is left out when there is none. */
 export function encodeEventSourcedInit(
@@ -64,26 +61,14 @@ export function encodeEvent(sequence: number, payload: AnyValue): Uint8Array {
 
 /** A command as a gRPC frame. */
 export function encodeEventSourcedCommand(command: EntityCommand): Uint8Array {
-  const writer = shared.begin();
-  writeEntityCommand(writer, command);
-  writer.close(3, 0);
-  return writer.finishFrame();
+  return encodeSerialCommand(3, command);
 }
 
 /** Throws `protocol` for what is no EventSourcedStreamOut. */
 export function decodeEventSourcedStreamOut(bytes: Uint8Array): EventSourcedStreamOut {
-  const reader = new ProtobufReader(bytes, "EventSourcedStreamOut");
-  let message = emptyMessage;
-  for (let field = reader.field(); field !== 0; field = reader.field()) {
-    if (field === 1) message = readReply(reader, message.type === "reply" ? message : noReply);
-    else if (field === 2) {
-      message = { type: "failure", ...readFailure(reader, message.type === "failure" ? message : undefined) };
-    } else reader.skip();
-  }
-  return message;
+  return decodeSerialStreamOut(bytes, "EventSourcedStreamOut", noReply, readReply);
 }
 
-const emptyMessage: EventSourcedStreamOut = { type: "empty" };
 const noReply: EventSourcedReply = {
   type: "reply",
   commandId: 0,

@@ -2,17 +2,15 @@ import {
   type AnyValue,
   type ClientAction,
   type EntityCommand,
-  type Failure,
   readAnyField,
   readClientAction,
-  readFailure,
   readSideEffect,
   type SideEffect,
   writeAnyField,
-  writeEntityCommand,
 } from "./protocol.ts";
-import { grown, none, ProtobufReader } from "./protobuf-reader.ts";
+import { grown, none, type ProtobufReader } from "./protobuf-reader.ts";
 import { shared } from "./protobuf-writer.ts";
+import { decodeSerialStreamOut, encodeSerialCommand, type SerialStreamOut } from "./serial-protocol.ts";
 
 /** What a reply does to the value; `neither` is a state action in which nothing known is set. */
 export type ValueAction =
@@ -29,8 +27,8 @@ export interface ValueReply {
   readonly stateAction: ValueAction | undefined;
 }
 
-/** What the function says on a value entity's stream; `empty` is a message in which nothing known is set. */
-export type ValueStreamOut = ValueReply | ({ readonly type: "failure" } & Failure) | { readonly type: "empty" };
+/** What the function says on a value entity's stream. */
+export type ValueStreamOut = SerialStreamOut<ValueReply>;
 
 /** The opening message of an entity's stream as a gRPC frame. Its state is always there, and empty without a value. */
 export function encodeValueInit(serviceName: string, entityId: string, value: AnyValue | undefined): Uint8Array {
@@ -45,26 +43,14 @@ export function encodeValueInit(serviceName: string, entityId: string, value: An
 
 /** A command as a gRPC frame. */
 export function encodeValueCommand(command: EntityCommand): Uint8Array {
-  const writer = shared.begin();
-  writeEntityCommand(writer, command);
-  writer.close(2, 0);
-  return writer.finishFrame();
+  return encodeSerialCommand(2, command);
 }
 
 /** Throws `protocol` for what is no ValueEntityStreamOut. */
 export function decodeValueStreamOut(bytes: Uint8Array): ValueStreamOut {
-  const reader = new ProtobufReader(bytes, "ValueEntityStreamOut");
-  let message = emptyMessage;
-  for (let field = reader.field(); field !== 0; field = reader.field()) {
-    if (field === 1) message = readReply(reader, message.type === "reply" ? message : noReply);
-    else if (field === 2) {
-      message = { type: "failure", ...readFailure(reader, message.type === "failure" ? message : undefined) };
-    } else reader.skip();
-  }
-  return message;
+  return decodeSerialStreamOut(bytes, "ValueEntityStreamOut", noReply, readReply);
 }
 
-const emptyMessage: ValueStreamOut = { type: "empty" };
 const noReply: ValueReply = {
   type: "reply",
   commandId: 0,
