@@ -41,17 +41,21 @@ function eventSourcedState(parts: EventSourcedKindParts, snapshots: Snapshots): 
     if (replay.isOver()) return sequence;
     replay.open(encodeEventSourcedInit(replay.serviceName, replay.key.entityId, snapshot));
     const from = snapshot?.sequence ?? 0;
-    const events: AnyValue[] = [];
+    /** What was read, for the cache; a history that is too long for that is not gathered. */
+    let kept: AnyValue[] | undefined = [];
+    let bytes = 0;
     for (let at = from; at < sequence;) {
       const page = await store.read(replay.key, at, Math.min(pageMax, sequence - at));
       if (page.length === 0) throw new MassaError("internal", `event ${at + 1} of ${sequence} is missing in the store`);
       await sendAll(replay, at, page);
       if (replay.isOver()) return sequence;
-      events.push(...page);
       at += page.length;
+      for (const { value } of page) bytes += value.byteLength;
+      if (kept && cache.fits(at - from, bytes)) kept.push(...page);
+      else kept = undefined;
     }
-    cache.keep(replay.key, term, { type: "event-sourced", snapshot, events });
-    telemetry.count("massa_entities_events_loaded_total", {}, events.length);
+    if (kept) cache.keep(replay.key, term, { type: "event-sourced", snapshot, events: kept });
+    telemetry.count("massa_entities_events_loaded_total", {}, sequence - from);
     telemetry.observe("massa_entities_recovery_seconds", (world.clock.monotonic() - startedAtMs) / 1_000);
     return sequence;
   }

@@ -1,6 +1,7 @@
 import type { Telemetry } from "../core/telemetry.ts";
 import type { EntityKey } from "../store/store.ts";
 import type { Snapshot } from "../wire/event-sourced-protocol.ts";
+import { keptPayload } from "../wire/kept-payload.ts";
 import type { AnyValue } from "../wire/protocol.ts";
 
 /** What is kept of a value entity. */
@@ -63,6 +64,11 @@ export class StateCache {
     return this.#options.bytesMax > 0 ? this.#options.term(key) : undefined;
   }
 
+  /** Whether the state of one entity may weigh so much, by the same estimate. */
+  fits(events: number, payloadBytes: number): boolean {
+    return events * anyBytes + payloadBytes <= this.#options.bytesMax * shareMax;
+  }
+
   /** What an entity that starts now may start from. */
   find(type: KeptState["type"], key: EntityKey): KeptState | undefined {
     const name = nameOf(type, key);
@@ -91,7 +97,7 @@ export class StateCache {
     const entry = this.#valid(name, term);
     if (!entry) return;
     for (const event of events) {
-      entry.events.push(copied(event));
+      entry.events.push(keptPayload(event));
       const bytes = weightOf(event);
       entry.bytes += bytes;
       this.#bytes += bytes;
@@ -140,22 +146,16 @@ function nameOf(type: KeptState["type"], { persistenceId, entityId }: EntityKey)
 function entryOf(term: number, state: KeptState): Entry {
   switch (state.type) {
     case "value": {
-      const value = state.value && copied(state.value);
+      const value = state.value && keptPayload(state.value);
       return { term, state: { ...state, value }, events: [], bytes: entryBytes + (value ? weightOf(value) : 0) };
     }
     case "event-sourced": {
-      const snapshot = state.snapshot && { ...state.snapshot, payload: copied(state.snapshot.payload) };
-      const events = state.events.map(copied);
+      const snapshot = state.snapshot && { ...state.snapshot, payload: keptPayload(state.snapshot.payload) };
+      const events = state.events.map(keptPayload);
       const bytes = events.reduce((sum, event) => sum + weightOf(event), snapshot ? weightOf(snapshot.payload) : 0);
       return { term, state: { type: "event-sourced", snapshot, events }, events, bytes: entryBytes + bytes };
     }
   }
-}
-
-/** A payload is a slice of what it came in, and would hold that in memory; it is copied unless it is most of it. */
-function copied(any: AnyValue): AnyValue {
-  const { typeUrl, value } = any;
-  return 2 * value.byteLength > value.buffer.byteLength ? any : { typeUrl, value: new Uint8Array(value) };
 }
 
 function weightOf({ value }: AnyValue): number {
