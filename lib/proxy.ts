@@ -90,7 +90,9 @@ async function open(scope: Scope, config: Config, log: Logger, world: World): Pr
   const replication = scope.use(createReplication({ ...inMesh, options: settings.replicationOptions(config) }));
   const others = createRemoteCommands(mesh, clock, ({ hello }) => replication.isInTouch(hello.replica));
 
-  const store = scope.use(await openStore(settings.storeOptions(config), { log: room("store"), telemetry }));
+  const store = scope.use(
+    await openStore(settings.storeOptions(config), { log: room("store"), telemetry, lost: failed.resolve }),
+  );
   const entities = { userFunction, replication, world, log: room("entities"), telemetry, reportError };
   const host = openStateful(scope, { ...entities, config, store });
   const handlers = {

@@ -15,6 +15,7 @@ import {
 } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import type { Worker } from "node:worker_threads";
 import { DatabaseSync } from "node:sqlite";
 import { suite, test } from "node:test";
 import { createTelemetry } from "../lib/core/telemetry.ts";
@@ -323,6 +324,24 @@ suite("embedded store: its commits", () => {
   });
 });
 
+test("the end of its thread is told once to whoever can begin anew, what waits fails, and a close is no loss", async () => {
+  using folder = temporaryFolder();
+  const key = { persistenceId: "p", entityId: "e" };
+  const lost: string[] = [];
+  const threads: Worker[] = [];
+  const started = (thread: Worker) => threads.push(thread);
+  process.on("worker", started);
+  const store = await openEmbedded(join(folder.path, "a.db"), {}, { lost: ({ message }) => lost.push(message) });
+  const other = await openEmbedded(join(folder.path, "b.db"), {}, { lost: ({ message }) => lost.push(message) });
+  process.off("worker", started);
+  await other[Symbol.asyncDispose]();
+  assert.deepEqual(lost, []);
+  await threads[0]!.terminate();
+  await assert.rejects(store.values.get(key), { code: "unavailable" });
+  assert.deepEqual(lost, ["the store's thread has ended"]);
+  await store[Symbol.asyncDispose]();
+});
+
 test("the embedded store finds its thread in a bundle", async () => {
   using folder = temporaryFolder();
   const module = await bundled(join(import.meta.dirname, "../lib/store/open.ts"), folder.path);
@@ -332,7 +351,7 @@ test("the embedded store finds its thread in a bundle", async () => {
     const telemetry = { count() {}, gauge() {}, observe() {} };
     const place = { type: "file", path: ${JSON.stringify(join(folder.path, "massa.db"))} };
     const file = { waitingMax: 10, waitingBytesMax: 10000, commitMax: 10 };
-    await using store = await openStore({ place, memory: { bytesMax: 1 }, file }, { log: quiet, telemetry });
+    await using store = await openStore({ place, memory: { bytesMax: 1 }, file }, { log: quiet, telemetry, lost() {} });
     await store.values.put({ persistenceId: "a", entityId: "b" }, 0, { typeUrl: "t", value: new Uint8Array(3) });
     console.log(JSON.stringify(await store.values.get({ persistenceId: "a", entityId: "b" })));`;
   const said = execFileSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8" });

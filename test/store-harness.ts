@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
+import type { MassaError } from "../lib/core/errors.ts";
 import { type Logger, silentLogger } from "../lib/core/log.ts";
 import { silentTelemetry, type Telemetry } from "../lib/core/telemetry.ts";
 import { type EmbeddedStoreOptions, openEmbeddedStore } from "../lib/store/embedded.ts";
@@ -16,10 +17,14 @@ export function temporaryFolder(): Disposable & { readonly path: string } {
 export function openEmbedded(
   file: string,
   options: Partial<EmbeddedStoreOptions> = {},
-  { telemetry = silentTelemetry, log = silentLogger }: { telemetry?: Telemetry; log?: Logger } = {},
+  {
+    telemetry = silentTelemetry,
+    log = silentLogger,
+    ...more
+  }: { telemetry?: Telemetry; log?: Logger; lost?: (error: MassaError) => void } = {},
 ): Promise<Store> {
   const defaults = { file, waitingMax: 10_000, waitingBytesMax: 64 * 1024 * 1024, commitMax: 1_000 };
-  return openEmbeddedStore({ log, telemetry, options: { ...defaults, ...options } });
+  return openEmbeddedStore({ log, telemetry, ...more, options: { ...defaults, ...options } });
 }
 
 /** What event `sequence` of an entity holds when it was written as the `index`th of `count` at once: whatever was torn shows. */

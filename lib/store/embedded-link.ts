@@ -20,6 +20,8 @@ export interface LinkParts {
   readonly log: Logger;
   readonly telemetry: Telemetry;
   readonly options: LinkOptions;
+  /** The store is gone for good, unasked, after it had been open. */
+  readonly lost?: (error: MassaError) => void;
 }
 
 interface Waiting<R> {
@@ -41,6 +43,8 @@ export class Link implements AsyncDisposable {
   readonly #log: Logger;
   readonly #telemetry: Telemetry;
   readonly #options: LinkOptions;
+  readonly #lost: LinkParts["lost"];
+  #wasOpened = false;
   readonly #opened = Promise.withResolvers<string>();
   readonly #closed = Promise.withResolvers<undefined>();
   #reads: Waiting<Read>[] = [];
@@ -57,7 +61,8 @@ export class Link implements AsyncDisposable {
   /** Why nothing is taken any more. */
   #ended: MassaError | undefined;
 
-  constructor({ log, telemetry, options }: LinkParts) {
+  constructor({ log, telemetry, options, lost }: LinkParts) {
+    this.#lost = lost;
     this.#log = log;
     this.#telemetry = telemetry;
     this.#options = options;
@@ -165,6 +170,7 @@ export class Link implements AsyncDisposable {
   #receive(message: FromThread): void {
     switch (message.type) {
       case "opened":
+        this.#wasOpened = true;
         return this.#opened.resolve(message.path);
       case "refused":
         this.#ended = errorOf(message.error);
@@ -219,6 +225,7 @@ export class Link implements AsyncDisposable {
 
   /** The thread is gone: because it was closed, because the file would not do, or because something is wrong with us. */
   #lose(error: MassaError): void {
+    if (!this.#ended && this.#wasOpened) this.#lost?.(error);
     if (!this.#ended || this.#waiting > 0) this.#log.error({ reason: error.message, cause: error }, "store is lost");
     this.#ended ??= error;
     this.#opened.reject(error);
