@@ -125,7 +125,7 @@ export class ProxyProcess implements AsyncDisposable {
   async admin(path: string, init: RequestInit = {}): Promise<{ readonly status: number; readonly body: string }> {
     const response = await fetch(`http://127.0.0.1:${this.adminPort}${path}`, init).catch(async (failure: unknown) => {
       // The end of a process is heard of a little later than that of its connections.
-      await new Promise((tick) => setTimeout(tick, 100));
+      if (this.isAlive) await Promise.race([once(this.#child, "exit"), new Promise((tick) => setTimeout(tick, 100))]);
       assert.ok(this.isAlive, `the proxy ended; it said:\n${this.#said.slice(-10_000)}`);
       throw failure;
     });

@@ -115,32 +115,6 @@ suite("callers who give up", () => {
     await later.until(() => later.messages.length === 2);
   });
 
-  test("and a connection lives as long as one call on it, also when the function itself ends those that were given up", async () => {
-    const begun: http2.ServerHttp2Stream[] = [];
-    await using fn = await openFunction((stream, request) => {
-      begun.push(stream);
-      echo(stream, request);
-    });
-    await using link = openLink(at(fn.port));
-    const call = "/cloudstate.action.ActionProtocol/handleStreamed";
-    const bystander = new Told(link, call);
-    const streams = Array.from({ length: 400 }, () => new Told(link, call));
-    for (const told of [bystander, ...streams]) told.send("begun");
-    await Promise.all([bystander, ...streams].map((told) => told.until(() => told.messages.length === 1)));
-    for (const told of streams) told.stream.cancel();
-    const [kept, ...others] = begun;
-    const left = others.filter(({ closed }) => !closed);
-    for (const stream of left) stream.close(8);
-    await Promise.all(left.filter(({ closed }) => !closed).map((stream) => once(stream, "close")));
-    // For longer than it takes until streams that wait are reset again.
-    for (const untilMs = performance.now() + 500; performance.now() < untilMs && !bystander.error;) {
-      const heard = bystander.messages.length;
-      bystander.send("still there");
-      await bystander.until(() => bystander.messages.length > heard || bystander.error !== undefined);
-    }
-    assert.deepEqual([kept!.closed, bystander.error], [false, undefined]);
-  });
-
   test("and what they do to a connection does not reach the entities", async () => {
     await using fn = await openFunction(echo);
     await using link = openLink(at(fn.port));
