@@ -53,6 +53,12 @@ suite("JSON at its edges", () => {
     assert.match(codec.print(bytes), /"theDouble":-0,"theFloat":-0,.*"doubleList":\[-0\]/);
   });
 
+  test("keeps it in values that have no type of their own", () => {
+    for (const value of ['"aStruct":{"a\\"b":[-0,{"c":-0.0}],"d":0}', '"aValue":-0', '"aListValue":[-0,null,"-0"]']) {
+      assert.ok(codec.print(parse(`{${value}}`)).includes(value.replace("-0.0", "-0")), value);
+    }
+  });
+
   test("prints floats as short as they are exact", () => {
     const text = codec.print(parse('{"theFloat":0.1,"theDouble":0.1,"floatList":[16777216,1e30]}'));
     assert.match(text, /"theDouble":0\.1,"theFloat":0\.1,.*"floatList":\[16777216,1e\+30\]/);

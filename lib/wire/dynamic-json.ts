@@ -12,6 +12,7 @@ import { MassaError } from "../core/errors.ts";
 import { hasOwnJson, JsonPlans, zeroOf } from "./json-plan.ts";
 import { JsonPrinter, OutOfOrder } from "./json-printer.ts";
 import { JsonReader } from "./json-reader.ts";
+import { stringifyJson } from "./json-stringify.ts";
 
 /** Speaks the proto3 JSON mapping for the types of one descriptor set. */
 export interface DynamicJson {
@@ -64,7 +65,7 @@ export function createDynamicJson(registry: Registry): DynamicJson {
     const print = (bytes: Uint8Array) => printer.message(type, bytes);
     return {
       parse: (json) => reader.message(type, json),
-      print: (bytes) => printed(type, bytes, print, (json) => JSON.stringify(json)),
+      print: (bytes) => printed(type, bytes, print, (json) => stringifyJson(json)),
     };
   }
 
@@ -74,7 +75,7 @@ export function createDynamicJson(registry: Registry): DynamicJson {
     const print = isAlone ? printer.field(field) : outOfOrder;
     const ofWhole = (json: JsonValue) => {
       const value = (json as JsonObject)[field.jsonName];
-      return value === undefined ? undefined : JSON.stringify(value);
+      return value === undefined ? undefined : stringifyJson(value);
     };
     return {
       parse: (json) => reader.field(field, json),

@@ -10,6 +10,7 @@ import {
   type ValuePlan,
   zeroOf,
 } from "./json-plan.ts";
+import { stringifyJson } from "./json-stringify.ts";
 import { closeBrace, closeBracket, colon, comma, openBrace, openBracket, quote } from "./json-text.ts";
 import { shortestFloat } from "./key-scan.ts";
 import { ProtobufReader } from "./protobuf-reader.ts";
@@ -301,9 +302,7 @@ export class JsonPrinter {
   #byLibrary(type: DescMessage, reader: ProtobufReader): string {
     const bytes = this.#bytes.subarray(reader.at, reader.end);
     reader.at = reader.end;
-    return JSON.stringify(
-      toJson(type, fromBinary(type, bytes), { registry: this.#registry, alwaysEmitImplicit: true }),
-    );
+    return stringifyJson(toJson(type, fromBinary(type, bytes), { registry: this.#registry, alwaysEmitImplicit: true }));
   }
 }
 
