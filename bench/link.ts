@@ -47,10 +47,18 @@ export async function linkFigures(kind: "action" | "entity", { seconds, rounds }
     relayed.push((await load(relay.port, direct, { seconds, pid: relay.pid, concurrency: 64 })).cpuMicrosPerCall!);
   }
   figures.push(figure(`relay.${kind}_cpu_us`, median(relayed), "µs"));
-  const paced = await both({ rate: 1_000 });
-  for (const share of ["p50", "p90", "p99"] as const) {
-    const added = paced.map(({ through, without }) => through[`${share}Ms`] - without[`${share}Ms`]);
-    figures.push(figure(`${kind}.added_${share}_ms`, median(added), "ms"));
+  const paced: { readonly name: string; readonly through: Load; readonly without: Load }[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const at = (port: number, path: string) => load(port, path, { seconds, rate: 1_000 });
+    const without = await at(bench.port, direct);
+    paced.push({ name: kind, through: await at(proxy.port, paths[kind]), without });
+    paced.push({ name: `relay.${kind}`, through: await at(relay.port, direct), without });
+  }
+  for (const name of [kind, `relay.${kind}`]) {
+    for (const share of ["p50Ms", "p90Ms", "p99Ms"] as const) {
+      const added = paced.filter((each) => each.name === name).map((each) => each.through[share] - each.without[share]);
+      figures.push(figure(`${name}${name === kind ? "." : "_"}added_${share.slice(0, 3)}_ms`, median(added), "ms"));
+    }
   }
   return figures;
 }
