@@ -50,7 +50,8 @@ export class ProtobufWriter {
       this.#varint(length);
     } else {
       const bytes = Buffer.byteLength(text);
-      this.#buffer.write(text, this.#room(bytes), "utf8");
+      const at = this.#room(bytes);
+      this.#buffer.write(text, at, "utf8");
       this.#varint(bytes);
     }
     this.#tag(field, 2);
@@ -132,7 +133,8 @@ export class ProtobufWriter {
   }
 
   #byte(value: number): void {
-    this.#buffer[this.#room(1)] = value;
+    const at = this.#room(1);
+    this.#buffer[at] = value;
   }
 
   #varint(value: number): void {
@@ -151,7 +153,7 @@ export class ProtobufWriter {
     this.#buffer[at + groups - 1] = rest;
   }
 
-  /** Makes room for `count` bytes before those already written, and returns where it begins. */
+  /** Makes room for `count` bytes before those already written, and returns where it begins; the buffer may be another one afterwards. */
   #room(count: number): number {
     if (count > this.#at) this.#grow(count);
     this.#at -= count;
