@@ -1,15 +1,34 @@
-import type { ReplicaId } from "../../crdt/index.ts";
+import { decodeChanges, type NumberedChange, type ReplicaId } from "../../crdt/index.ts";
 import type { Batch } from "./batch.ts";
 
-/** What a batch costs beside its bytes, roughly: its decoded changes. */
+/** What a batch costs beside its bytes, roughly: objects and places. */
 const overheadBytes = 256;
+
+/** A batch as its bytes alone, since its changes in memory take ten times as much, and are hardly ever asked for. */
+class HeldBatch implements Batch {
+  readonly origin: ReplicaId;
+  readonly from: number;
+  readonly to: number;
+  readonly bytes: Uint8Array;
+
+  constructor({ origin, from, to, bytes }: Batch) {
+    this.origin = origin;
+    this.from = from;
+    this.to = to;
+    this.bytes = bytes;
+  }
+
+  get changes(): readonly NumberedChange[] {
+    return decodeChanges(this.bytes);
+  }
+}
 
 /** The latest batches of every origin, those received included, bounded in bytes: the oldest to come is the first to go. */
 export class Ring {
   readonly #bytesMax: number;
-  readonly #byOrigin = new Map<ReplicaId, Batch[]>();
+  readonly #byOrigin = new Map<ReplicaId, HeldBatch[]>();
   /** All of them in the order in which they came; up to `#first` they are gone. */
-  #order: Batch[] = [];
+  #order: HeldBatch[] = [];
   #first = 0;
   #bytes = 0;
 
@@ -22,7 +41,8 @@ export class Ring {
   }
 
   /** Each origin's batches come in order; numbers between two may be missing. */
-  add(batch: Batch): void {
+  add(added: Batch): void {
+    const batch = new HeldBatch(added);
     const held = this.#byOrigin.get(batch.origin);
     if (held === undefined) this.#byOrigin.set(batch.origin, [batch]);
     else held.push(batch);
@@ -35,7 +55,7 @@ export class Ring {
   from(origin: ReplicaId, after: number, to: number): readonly Batch[] | undefined {
     const held = this.#byOrigin.get(origin) ?? [];
     let at = after;
-    const found: Batch[] = [];
+    const found: HeldBatch[] = [];
     for (let place = firstAfter(held, after); place < held.length && at < to; place += 1) {
       const batch = held[place]!;
       if (batch.from > at + 1) return undefined;
@@ -60,7 +80,7 @@ export class Ring {
 }
 
 /** Where the first batch stands that has a number above `after`. */
-function firstAfter(held: readonly Batch[], after: number): number {
+function firstAfter(held: readonly HeldBatch[], after: number): number {
   let low = 0;
   let high = held.length;
   while (low < high) {
