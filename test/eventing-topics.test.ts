@@ -12,7 +12,7 @@ import type { Eventing, Method, Service, ServiceTable } from "../lib/discovery/s
 import { createOutlet } from "../lib/frontend/outlet.ts";
 import { openTopics } from "../lib/frontend/topics.ts";
 import type { Call, Caller, Command, Router } from "../lib/routing/command.ts";
-import type { AnyValue } from "../lib/wire/protocol.ts";
+import type { AnyValue, MetadataEntry } from "../lib/wire/protocol.ts";
 import { createRegistry } from "@bufbuild/protobuf";
 import { memory, say, until } from "./eventing-harness.ts";
 
@@ -63,6 +63,8 @@ const text = (value: AnyValue | undefined) => Buffer.from(value!.value).toString
 interface Opened {
   readonly command: Command;
   readonly sent: AnyValue[];
+  /** What came with each of these. */
+  readonly said: (readonly MetadataEntry[] | undefined)[];
 }
 
 /** Topics of a table over a router that answers by `answer`. */
@@ -71,11 +73,14 @@ function world(table: ServiceTable, answer: (opened: Opened, caller: Caller) => 
   const opened: Opened[] = [];
   const router: Router = {
     open(command, caller) {
-      const call: Opened = { command, sent: [] };
+      const call: Opened = { command, sent: [], said: [] };
       opened.push(call);
       return {
         ...idle,
-        send: (payload) => (call.sent.push(payload), true),
+        send(payload, metadata) {
+          call.said.push(metadata);
+          return call.sent.push(payload) > 0;
+        },
         halfClose: () => answer(call, caller),
       };
     },
@@ -148,6 +153,9 @@ suite("topics", () => {
     await posted("k:2", protobuf("p.Other"));
     assert.equal(opened[1]!.command.payload, undefined);
     assert.deepEqual(opened[1]!.sent.map(text), ["k:2"]);
+    // Of a stream it is the message that has them.
+    assert.deepEqual(opened[1]!.command.metadata, []);
+    assert.ok(opened[1]!.said[0]?.some(({ key, value }) => key === "ce-type" && value === "p.Other"));
     await topics[Symbol.asyncDispose]();
   });
 

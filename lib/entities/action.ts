@@ -2,7 +2,15 @@ import { MassaError } from "../core/errors.ts";
 import type { Method } from "../discovery/service-table.ts";
 import type { Call, Command, ElementReceiver, Handler } from "../routing/command.ts";
 import type { FunctionStream, UserFunction } from "../user-function/user-function.ts";
-import { decodeActionResponse, encodeActionCommand, type ActionResponse, type AnyValue } from "../wire/protocol.ts";
+import {
+  decodeActionResponse,
+  encodeActionCommand,
+  type ActionResponse,
+  type AnyValue,
+  type MetadataEntry,
+} from "../wire/protocol.ts";
+
+const none: readonly MetadataEntry[] = [];
 
 /** Serves actions: each call is one RPC of its own to the user function, half-close and cancellation 1:1. */
 export function createActionHandler(userFunction: UserFunction, reportError: (message: string) => void): Handler {
@@ -78,9 +86,9 @@ class ActionCall implements Call {
     if (payload) this.send(payload);
   }
 
-  send(payload: AnyValue): boolean {
+  send(payload: AnyValue, metadata: readonly MetadataEntry[] = none): boolean {
     if (this.#over || this.#halfClosed) return true;
-    return this.#stream.write(encodeActionCommand("", "", payload, []));
+    return this.#stream.write(encodeActionCommand("", "", payload, metadata));
   }
 
   halfClose(): void {

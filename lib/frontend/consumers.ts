@@ -190,10 +190,11 @@ function call(
     giveUp(new MassaError("deadline", `${method.path} took longer than ${options.timeoutMs} ms (eventing.timeout)`));
   });
   signal.addEventListener("abort", aborted, { once: true });
+  // What an event says of itself belongs to its message, and not to the stream that takes it.
   const command: Command = {
     service: method.service.name,
     method: method.name,
-    metadata,
+    metadata: method.streamedIn ? [] : metadata,
     payload: method.streamedIn ? undefined : payload,
     deadlineAtMs: world.clock.monotonic() + options.timeoutMs,
     hops: 0,
@@ -204,7 +205,7 @@ function call(
     end: () => settle({ type: "accepted" }),
     fail: (error) => settle({ type: "failed", error }),
   });
-  if (method.streamedIn) opened.send(payload);
+  if (method.streamedIn) opened.send(payload, metadata);
   opened.halfClose();
   return promise;
 }

@@ -62,8 +62,8 @@ class PublishedCall implements Call, Caller {
     this.#call = parts.router.open(command, this);
   }
 
-  send(payload: AnyValue): boolean {
-    return this.#call.send(payload);
+  send(payload: AnyValue, metadata?: readonly MetadataEntry[]): boolean {
+    return this.#call.send(payload, metadata);
   }
 
   halfClose(): void {

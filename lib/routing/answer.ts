@@ -1,5 +1,5 @@
 import { MassaError } from "../core/errors.ts";
-import type { AnyValue, Forward, SideEffect } from "../wire/protocol.ts";
+import type { AnyValue, Forward, MetadataEntry, SideEffect } from "../wire/protocol.ts";
 import type { Call, Caller, Element, ElementReceiver, Origin } from "./command.ts";
 
 /** Elements held while an effect or a forward of an earlier one is under way; above it the service is paused. */
@@ -76,8 +76,8 @@ export class Answer implements ElementReceiver, Call {
     if (!this.#silent) this.#caller.drain();
   }
 
-  send(payload: AnyValue): boolean {
-    return this.#service?.send(payload) ?? true;
+  send(payload: AnyValue, metadata?: readonly MetadataEntry[]): boolean {
+    return this.#service?.send(payload, metadata) ?? true;
   }
 
   halfClose(): void {

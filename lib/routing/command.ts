@@ -51,8 +51,11 @@ export interface Caller {
 
 /** The caller's hold on a command that is under way. All of it may be called at any time; after the end it does nothing. */
 export interface Call {
-  /** Sends one more input message of a method that streams in; false: wait for `Caller.drain` before the next. */
-  send(payload: AnyValue): boolean;
+  /**
+   * Sends one more input message of a method that streams in; false: wait for `Caller.drain` before the next. Metadata of one
+   * message is what an event has, whose method is served here: it does not travel to another node.
+   */
+  send(payload: AnyValue, metadata?: readonly MetadataEntry[]): boolean;
   /** No more input comes. Called once for every call, also when the command carried its only payload. */
   halfClose(): void;
   /** The caller is gone. */
