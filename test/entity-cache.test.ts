@@ -6,6 +6,16 @@ import { any, eventFunction, openStage, settled, valueFunction } from "./entity-
 
 const key = (entityId: string, persistenceId = "p") => ({ persistenceId, entityId });
 
+const history = (...events: readonly string[]) =>
+  ({ type: "event-sourced", snapshot: undefined, events: events.map(any) }) as const;
+/** The events that are kept of `e`. */
+const keptIn = (cache: StateCache) => {
+  const kept = cache.find("event-sourced", key("e"));
+  return kept?.type === "event-sourced"
+    ? kept.events.map(({ value }) => Buffer.from(value).toString()).join(" ")
+    : undefined;
+};
+
 function stage(options: Parameters<typeof openStage>[0] = {}) {
   const played = openStage(options);
   const { streams, time, asked } = played;
@@ -124,10 +134,41 @@ suite("state in memory", () => {
   test("that was read in a term which ended meanwhile is not kept", () => {
     let term = 1;
     const cache = new StateCache({ bytesMax: 1 << 20, term: () => term }, silentTelemetry);
-    const read = cache.term(key("e"));
+    const read = cache.read("value", key("e"));
     term = 2;
-    cache.keep(key("e"), read, { type: "value", version: 1, value: any("old") });
+    read.keep({ type: "value", version: 1, value: any("old") });
     assert.equal(cache.find("value", key("e")), undefined);
+  });
+
+  const writes: Readonly<Record<string, (cache: StateCache) => void>> = {
+    "written to": (cache) => cache.extend(key("e"), 1, 1, [any("b")]),
+    "written anew": (cache) => cache.keep(key("e"), 1, history("a", "b")),
+    forgotten: (cache) => cache.forget("event-sourced", key("e")),
+  };
+  for (const [what, write] of Object.entries(writes)) {
+    test(`that was being read while it was ${what} is not kept`, () => {
+      const cache = new StateCache({ bytesMax: 1 << 20, term: () => 1 }, silentTelemetry);
+      const reads = [cache.read("event-sourced", key("e")), cache.read("event-sourced", key("e"))];
+      write(cache);
+      using later = cache.read("event-sourced", key("e"));
+      const before = keptIn(cache);
+      for (const read of reads) {
+        read.keep(history("a"));
+        read[Symbol.dispose]();
+      }
+      assert.equal(keptIn(cache), before);
+      later.keep(history("a", "b"));
+      assert.equal(keptIn(cache), "a b");
+    });
+  }
+
+  test("is not extended by events that do not follow it", () => {
+    const cache = new StateCache({ bytesMax: 1 << 20, term: () => 1 }, silentTelemetry);
+    cache.keep(key("e"), 1, history("a"));
+    cache.extend(key("e"), 1, 1, [any("b")]);
+    assert.equal(keptIn(cache), "a b");
+    cache.extend(key("e"), 1, 1, [any("b")]);
+    assert.equal(keptIn(cache), undefined);
   });
 
   test("is forgotten when it may not be what is stored", async () => {
@@ -159,7 +200,7 @@ suite("state in memory", () => {
     keep("0", 5_000);
     assert.equal(cache.find("value", key("0")), undefined);
     cache.keep(key("log"), 1, { type: "event-sourced", snapshot: undefined, events: [] });
-    for (let at = 0; at < 40; at++) cache.extend(key("log"), 1, [any("x".repeat(200))]);
+    for (let at = 0; at < 40; at++) cache.extend(key("log"), 1, at, [any("x".repeat(200))]);
     assert.equal(cache.find("event-sourced", key("log")), undefined);
     for (let at = 0; at < 100; at++) cache.forget("value", key(`${at}`));
     assert.deepEqual([bytes(), gauges.get("massa_entities_cache_entries")!()], [0, 0]);

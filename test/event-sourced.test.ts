@@ -244,6 +244,17 @@ suite("failures of an event-sourced entity", () => {
     });
   }
 
+  test("of a journal that ends before its snapshot: it is not replayed, and nothing is kept of it", async () => {
+    const { open, fill, store, streams, reports } = stage();
+    await fill(["a", "b"]);
+    await store.events.saveSnapshot(key, 5, any("abcde"));
+    for (let attempt = 1; attempt <= 2; attempt++) {
+      assert.deepEqual((await open()).got, ["failed: Error recovering event log"]);
+      assert.match(reports.at(-1)!, /its last event is 2, but its snapshot holds 5/);
+    }
+    assert.equal(streams.length, 0);
+  });
+
   test("of the journal: a failed append tears it down, a failed recovery fails all that wait", async () => {
     const { open, reply, script, fill, sent, streams } = stage({ cacheBytes: 0 });
     await fill(["a"]);

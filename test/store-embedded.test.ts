@@ -9,6 +9,7 @@ import {
   openSync,
   readFileSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
   writeSync,
@@ -97,6 +98,37 @@ suite("embedded store: its file", () => {
     }
     await using store = await openEmbedded(file);
     assert.ok((await store.events.log("kill", undefined, 1)).length <= 1);
+  });
+
+  inFolder("a link to a file that is yet to be made is one name of it", async (file) => {
+    const link = join(file, "..", "link.db");
+    symlinkSync("./middle.db", link);
+    symlinkSync("./massa.db", join(file, "..", "middle.db"));
+    await using first = await openEmbedded(link);
+    await refused(file, /in use by process/);
+    await first.events.append(key, 0, [event]);
+    assert.ok(statSync(file).isFile());
+    await assert.rejects(openEmbedded(link), /in use by process/);
+  });
+
+  inFolder("an event that is missing between two is damage, and is not passed over", async (file) => {
+    await withStore(file, (store) => fill(store, 8));
+    shell(file, (database) => database.exec("DELETE FROM events WHERE sequence = 3"));
+    await using store = await openEmbedded(file);
+    assert.equal((await store.events.read(key, 3, 100)).length, 5);
+    for (const after of [0, 2]) {
+      await assert.rejects(store.events.read(key, after, 100), (failure: Error) => {
+        assert.ok(
+          failure.message.startsWith(`${file} is damaged (event 3 of one of carts is missing)`),
+          failure.message,
+        );
+        return true;
+      });
+    }
+  });
+
+  test("a directory that cannot be made is said so", { skip: !existsSync("/proc/self") }, async () => {
+    await assert.rejects(openEmbedded("/proc/none/massa.db"), /cannot be opened: E(NOENT|ACCES|PERM)/);
   });
 
   inFolder("what is no database, or another program's, is left as it is", async (file) => {

@@ -36,9 +36,12 @@ function eventSourcedState(parts: EventSourcedKindParts, snapshots: Snapshots): 
 
   async function read(replay: Replay): Promise<number> {
     const startedAtMs = world.clock.monotonic();
-    const term = cache.term(replay.key);
+    using reading = cache.read("event-sourced", replay.key);
     const { sequence, snapshot } = await store.head(replay.key);
     if (replay.isOver()) return sequence;
+    if (snapshot && snapshot.sequence > sequence) {
+      throw damaged(`its last event is ${sequence}, but its snapshot holds ${snapshot.sequence}`);
+    }
     replay.open(encodeEventSourcedInit(replay.serviceName, replay.key.entityId, snapshot));
     const from = snapshot?.sequence ?? 0;
     /** What was read, for the cache; a history that is too long for that is not gathered. */
@@ -46,7 +49,7 @@ function eventSourcedState(parts: EventSourcedKindParts, snapshots: Snapshots): 
     let bytes = 0;
     for (let at = from; at < sequence;) {
       const page = await store.read(replay.key, at, Math.min(pageMax, sequence - at));
-      if (page.length === 0) throw new MassaError("internal", `event ${at + 1} of ${sequence} is missing in the store`);
+      if (page.length === 0) throw damaged(`event ${at + 1} of ${sequence} is missing`);
       await sendAll(replay, at, page);
       if (replay.isOver()) return sequence;
       at += page.length;
@@ -54,7 +57,7 @@ function eventSourcedState(parts: EventSourcedKindParts, snapshots: Snapshots): 
       if (kept && cache.fits(at - from, bytes)) kept.push(...page);
       else kept = undefined;
     }
-    if (kept) cache.keep(replay.key, term, { type: "event-sourced", snapshot, events: kept });
+    if (kept) reading.keep({ type: "event-sourced", snapshot, events: kept });
     telemetry.count("massa_entities_events_loaded_total", {}, sequence - from);
     telemetry.observe("massa_entities_recovery_seconds", (world.clock.monotonic() - startedAtMs) / 1_000);
     return sequence;
@@ -71,7 +74,7 @@ function eventSourcedState(parts: EventSourcedKindParts, snapshots: Snapshots): 
       telemetry.count("massa_entities_events_stored_total", {}, events.length);
       const sequence = position + events.length;
       if (snapshot === undefined) {
-        cache.extend(key, term, events);
+        cache.extend(key, term, position, events);
       } else {
         cache.keep(key, term, { type: "event-sourced", snapshot: { sequence, payload: snapshot }, events: [] });
         snapshots.save(key, sequence, snapshot);
@@ -80,6 +83,10 @@ function eventSourcedState(parts: EventSourcedKindParts, snapshots: Snapshots): 
     },
     forget: (key) => cache.forget("event-sourced", key),
   };
+}
+
+function damaged(what: string): MassaError {
+  return new MassaError("internal", `the events of an entity are damaged in the store: ${what}`);
 }
 
 /** Sends events that follow `afterSequence`, not faster than the function takes them. */

@@ -21,6 +21,11 @@ export interface KeptEvents {
 
 export type KeptState = KeptValue | KeptEvents;
 
+/** A read of the store under way. What it brought is kept unless the entity was written, or forgotten, meanwhile. */
+export interface StateRead extends Disposable {
+  keep(state: KeptState): void;
+}
+
 export interface StateCacheOptions {
   /** Bytes of state kept, by estimate (`entities.cache`); 0 keeps nothing. */
   readonly bytesMax: number;
@@ -50,6 +55,8 @@ export class StateCache {
   readonly #options: StateCacheOptions;
   readonly #telemetry: Telemetry;
   readonly #entries = new Map<string, Entry>();
+  /** The reads under way, by entity, of which nothing was written since they began. */
+  readonly #reads = new Map<string, Set<StateRead>>();
   #bytes = 0;
 
   constructor(options: StateCacheOptions, telemetry: Telemetry) {
@@ -59,7 +66,7 @@ export class StateCache {
     telemetry.gauge("massa_entities_cache_entries", () => this.#entries.size);
   }
 
-  /** To be taken before a read or a write of the store, and given to `keep` after it; undefined when nothing is to be kept. */
+  /** To be taken before a write of the store, and given to `keep` after it; undefined when nothing is to be kept. */
   term(key: EntityKey): number | undefined {
     return this.#options.bytesMax > 0 ? this.#options.term(key) : undefined;
   }
@@ -79,9 +86,31 @@ export class StateCache {
     return entry?.state;
   }
 
-  /** Keeps a copy, for use in this term alone. Payloads may be slices of what was received. */
+  /** To be begun before a read of the store. */
+  read(type: KeptState["type"], key: EntityKey): StateRead {
+    const name = nameOf(type, key);
+    const term = this.term(key);
+    const reads = this.#reads.get(name) ?? new Set();
+    const read: StateRead = {
+      keep: (state) => {
+        if (reads.has(read)) this.#put(name, term, state);
+      },
+      [Symbol.dispose]: () => {
+        if (reads.delete(read) && reads.size === 0) this.#reads.delete(name);
+      },
+    };
+    this.#reads.set(name, reads.add(read));
+    return read;
+  }
+
+  /** Keeps what was just written, as a copy, for use in this term alone. Payloads may be slices of what was received. */
   keep(key: EntityKey, term: number | undefined, state: KeptState): void {
     const name = nameOf(state.type, key);
+    this.#outdate(name);
+    this.#put(name, term, state);
+  }
+
+  #put(name: string, term: number | undefined, state: KeptState): void {
     this.#remove(name);
     if (term === undefined) return;
     const entry = entryOf(term, state);
@@ -91,11 +120,16 @@ export class StateCache {
     this.#shrink(name, entry);
   }
 
-  /** Adds events to what is kept of an entity, if anything is. */
-  extend(key: EntityKey, term: number | undefined, events: readonly AnyValue[]): void {
+  /** Adds events that were just written after `position` to what is kept of an entity, if anything is. */
+  extend(key: EntityKey, term: number | undefined, position: number, events: readonly AnyValue[]): void {
     const name = nameOf("event-sourced", key);
+    this.#outdate(name);
     const entry = this.#valid(name, term);
     if (!entry) return;
+    if (sequenceOf(entry) !== position) {
+      this.#remove(name);
+      return;
+    }
     for (const event of events) {
       entry.events.push(keptPayload(event));
       const bytes = weightOf(event);
@@ -107,7 +141,15 @@ export class StateCache {
   }
 
   forget(type: KeptState["type"], key: EntityKey): void {
-    this.#remove(nameOf(type, key));
+    const name = nameOf(type, key);
+    this.#outdate(name);
+    this.#remove(name);
+  }
+
+  /** What reads that began before bring is old. */
+  #outdate(name: string): void {
+    this.#reads.get(name)?.clear();
+    this.#reads.delete(name);
   }
 
   #valid(name: string, term: number | undefined): Entry | undefined {
@@ -137,6 +179,11 @@ export class StateCache {
     this.#entries.delete(name);
     this.#bytes -= entry.bytes;
   }
+}
+
+/** Of the last event that is kept. */
+function sequenceOf({ state, events }: Entry): number {
+  return (state.type === "event-sourced" ? (state.snapshot?.sequence ?? 0) : 0) + events.length;
 }
 
 function nameOf(type: KeptState["type"], { persistenceId, entityId }: EntityKey): string {

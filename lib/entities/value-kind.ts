@@ -25,10 +25,10 @@ export function createValueKind(parts: ValueKindParts): Kind {
 /** The position of a value entity is its version. */
 function valueState({ values, cache }: ValueKindParts): SerialState<ValueChange> {
   async function read(replay: Replay): Promise<number> {
-    const term = cache.term(replay.key);
+    using reading = cache.read("value", replay.key);
     const { version, value } = await values.get(replay.key);
     if (replay.isOver()) return version;
-    cache.keep(replay.key, term, { type: "value", version, value });
+    reading.keep({ type: "value", version, value });
     replay.open(encodeValueInit(replay.serviceName, replay.key.entityId, value));
     return version;
   }

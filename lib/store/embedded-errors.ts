@@ -3,6 +3,9 @@ import { MassaError } from "../core/errors.ts";
 /** Primary result codes of SQLite (https://www.sqlite.org/rescode.html). */
 const codes = { busy: 5, readOnly: 8, io: 10, corrupt: 11, full: 13, cantOpen: 14, notDatabase: 26 };
 
+/** What is in the file contradicts itself; the message says how. */
+export class Contradiction extends Error {}
+
 /** Whether another connection holds the lock that was wanted. */
 export function isBusy(failure: unknown): boolean {
   return primaryCode(failure) === codes.busy;
@@ -12,6 +15,7 @@ export function isBusy(failure: unknown): boolean {
 export function storeError(failure: unknown, file: string): MassaError {
   if (failure instanceof MassaError) return failure;
   const reason = failure instanceof Error ? failure.message : String(failure);
+  if (failure instanceof Contradiction) return damaged(file, reason, failure);
   const unavailable = (text: string) => new MassaError("unavailable", text, { cause: failure });
   switch (primaryCode(failure)) {
     case codes.busy:

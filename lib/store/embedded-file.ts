@@ -1,4 +1,4 @@
-import { mkdirSync, realpathSync, statSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readlinkSync, realpathSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { MassaError } from "../core/errors.ts";
@@ -60,10 +60,12 @@ function close(opened: Disposable[]): void {
   for (let part = opened.pop(); part; part = opened.pop()) part[Symbol.dispose]();
 }
 
-/** Two names of one file must find one lock. */
+/** Two names of one file must find one lock, also of a file that is yet to be made. */
 function place(path: string): string {
-  mkdirSync(dirname(path), { recursive: true });
+  makeDirectory(dirname(path));
   const stat = statSync(path, { throwIfNoEntry: false });
+  const target = stat ? undefined : targetOf(path);
+  if (target !== undefined) return place(resolve(dirname(path), target));
   if (stat && !stat.isFile()) {
     throw new MassaError(
       "invalid",
@@ -71,6 +73,18 @@ function place(path: string): string {
     );
   }
   return stat ? realpathSync(path) : join(realpathSync(dirname(path)), basename(path));
+}
+
+/** Where a link leads; undefined for what is none. */
+function targetOf(path: string): string | undefined {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true ? readlinkSync(path) : undefined;
+}
+
+/** `recursive` of Node's would try for ever where a directory takes no other, as in /proc. */
+function makeDirectory(path: string): void {
+  if (existsSync(path)) return;
+  makeDirectory(dirname(path));
+  mkdirSync(path);
 }
 
 /** SQLite would delete the log of a file that is empty or gone, and with it what was committed last. */

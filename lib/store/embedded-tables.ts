@@ -1,5 +1,6 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { AnyValue } from "../wire/protocol.ts";
+import { Contradiction } from "./embedded-errors.ts";
 import type { EntityKey, EventStreamHead, InboxRecord, LoggedEvent, StoredValue } from "./store.ts";
 
 /** One thing to be written; carried out whole or not at all. */
@@ -60,7 +61,7 @@ export class StoreTables {
     );
     this.#last = database.prepare(`SELECT sequence FROM events ${ofEntity} ORDER BY sequence DESC LIMIT 1`);
     this.#events = database.prepare(
-      `SELECT type_url, payload FROM events ${ofEntity} AND sequence > ? ORDER BY sequence LIMIT ?`,
+      `SELECT sequence, type_url, payload FROM events ${ofEntity} AND sequence > ? ORDER BY sequence LIMIT ?`,
     );
     this.#addEvent = database.prepare(
       "INSERT INTO events (persistence_id, entity_id, sequence, type_url, payload) VALUES (?, ?, ?, ?, ?)",
@@ -114,8 +115,16 @@ export class StoreTables {
     };
   }
 
+  /** Throws a `Contradiction` where one is missing between two. */
   events({ persistenceId, entityId }: EntityKey, afterSequence: number, max: number): AnyValue[] {
-    return page(this.#events.iterate(persistenceId, entityId, afterSequence, max), anyOf, ({ value }) => value);
+    let last = afterSequence;
+    const next = (row: Row): AnyValue => {
+      const sequence = row["sequence"] as number;
+      last += 1;
+      if (sequence !== last) throw new Contradiction(`event ${last} of ${entityId} of ${persistenceId} is missing`);
+      return anyOf(row);
+    };
+    return page(this.#events.iterate(persistenceId, entityId, afterSequence, max), next, ({ value }) => value);
   }
 
   log(persistenceId: string, afterOffset: number, max: number): LoggedEvent[] {
