@@ -98,14 +98,17 @@ async function stage() {
     for (const watcher of watchers) watcher.changed(applied);
   };
 
-  const streams: { receiver: FunctionStreamReceiver; sent: CrdtStreamIn[]; state: string }[] = [];
+  const streams: { receiver: FunctionStreamReceiver; sent: CrdtStreamIn[]; state: string; reached: boolean }[] = [];
   const reports: string[] = [];
   const userFunction: UserFunction = {
     address: "the test",
     open(_path, receiver) {
-      const stream = { receiver, sent: [] as CrdtStreamIn[], state: "open" };
+      const stream = { receiver, sent: [] as CrdtStreamIn[], state: "open", reached: true };
       streams.push(stream);
       return {
+        get reached() {
+          return stream.reached;
+        },
         write: (frame) => stream.sent.push(fromBinary(CrdtStreamInSchema, frame.subarray(5))) > 0,
         end: () => void (stream.state = "half-closed"),
         cancel: () => void (stream.state = "reset"),
@@ -424,11 +427,18 @@ suite("a CRDT entity", () => {
     assert.deepEqual(fourth.got, ["reply", "end"]);
   });
 
-  test("passes UNAVAILABLE on when the function was never reached", async () => {
-    const { open, streams } = await stage();
+  test("passes UNAVAILABLE on when the function was never reached, and only then", async () => {
+    const { open, streams, reports } = await stage();
     const { got } = await open();
+    streams[0]!.reached = false;
     streams[0]!.receiver.fail(new MassaError("unavailable", "not there"));
     assert.deepEqual(got, ["unavailable: not there"]);
+    const lost = await open();
+    streams[1]!.receiver.fail(new MassaError("unavailable", "the connection was lost"));
+    assert.deepEqual(
+      [lost.got, reports],
+      [["failed: Entity terminating"], ["Entity crashed: the connection was lost"]],
+    );
   });
 
   test("passivates when idle, not while a stream is open, and keeps the state", async () => {

@@ -32,6 +32,8 @@ export interface PlayedStream {
   state: "open" | "half-closed" | "completed" | "reset";
   /** What `write` returns. */
   takes: boolean;
+  /** Whether the function may have got something of it. */
+  reached: boolean;
 }
 
 /** Microtasks and promises of the store. */
@@ -117,9 +119,12 @@ export function openStage(options: StageOptions = {}) {
   const userFunction: UserFunction = {
     address: "the test",
     open(path, receiver) {
-      const stream: PlayedStream = { path, receiver, sent: [], state: "open", takes: next.takes };
+      const stream: PlayedStream = { path, receiver, sent: [], state: "open", takes: next.takes, reached: true };
       streams.push(stream);
       return {
+        get reached() {
+          return stream.reached;
+        },
         write(frame) {
           stream.sent.push(path.includes("value") ? spelledValue(frame.subarray(5)) : spelledEvent(frame.subarray(5)));
           return stream.takes;

@@ -202,6 +202,7 @@ suite("a value entity", () => {
   test("passes UNAVAILABLE on when the function was never reached, and ends quietly when it goes away while idle", async () => {
     const { open, reply, streams, reports, counted } = await stage();
     const [first, second] = [await open(), await open()];
+    streams[0]!.reached = false;
     streams[0]!.receiver.fail(new MassaError("unavailable", "not there"));
     assert.deepEqual([first.got, second.got], [["unavailable: not there"], ["unavailable: not there"]]);
     await open();
@@ -212,6 +213,24 @@ suite("a value entity", () => {
     await open();
     assert.equal(streams.length, 3);
   });
+});
+
+suite("a value entity whose function had its command", () => {
+  for (const [title, error] of [
+    ["answers UNAVAILABLE", MassaError.fromGrpc(14, "a password")],
+    ["is gone", new MassaError("unavailable", "the connection was lost")],
+  ] as const) {
+    test(`is torn down when it ${title}, and nobody is told to try again`, async () => {
+      const { open, streams, reports } = await stage();
+      const [first, second] = [await open(), await open()];
+      streams[0]!.receiver.fail(error);
+      assert.deepEqual(
+        [first.got, second.got],
+        [["failed: Unexpected Value entity termination"], ["failed: Value entity terminated"]],
+      );
+      assert.deepEqual(reports, [`Unexpected Value entity termination: ${error.message}`]);
+    });
+  }
 });
 
 suite("a value entity and its store", () => {

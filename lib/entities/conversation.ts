@@ -43,6 +43,11 @@ export class Conversation<Out> implements FunctionStreamReceiver {
     return this.#writable;
   }
 
+  /** Whether the function may have got something of it. */
+  get reached(): boolean {
+    return this.#stream.reached;
+  }
+
   /** Whether the function has sent anything yet. */
   get answered(): boolean {
     return this.#answered;

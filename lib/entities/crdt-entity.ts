@@ -455,7 +455,7 @@ export class CrdtEntity implements Instance, ConversationListener<CrdtStreamOut>
       return;
     }
     // Nothing was lost on the way to a function that was never reached: its callers may try again.
-    if (error?.code === "unavailable" && this.#conversation?.answered !== true) this.#fall(error);
+    if (error?.code === "unavailable" && this.#conversation?.reached !== true) this.#fall(error);
     else
       this.#crash(error ? `Entity crashed: ${error.message}` : "Unexpected entity termination due to stream closure");
   }

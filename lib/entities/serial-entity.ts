@@ -188,14 +188,13 @@ export class SerialEntity<Reply extends SerialReply, Change>
   }
 
   broke(error: MassaError | undefined): void {
-    const answered = this.#conversation?.answered === true;
     const { rules, log } = this.#parts;
     if (this.#phase === "closing") {
       this.#completed();
     } else if (error?.code === "unavailable" && this.load === 0) {
       log.debug({ service: this.serviceName, reason: error.message }, "the stream of an idle entity is over");
       this.#end();
-    } else if (error?.code === "unavailable" && !answered) {
+    } else if (error?.code === "unavailable" && !this.#conversation!.reached) {
       // Nothing was lost on the way to a function that was never reached: its callers may try again.
       this.#fall(error, error);
     } else if (error?.code === "protocol") {

@@ -51,6 +51,7 @@ export class GrpcStream implements FunctionStream, ClientStreamReceiver, Waiter 
   #ended = false;
   #canceled = false;
   #paused = false;
+  #reached = false;
   #status: GrpcStatus | undefined;
   #complete = false;
 
@@ -60,6 +61,10 @@ export class GrpcStream implements FunctionStream, ClientStreamReceiver, Waiter 
     this.#receiver = receiver;
     this.#deadlineAtMs = deadlineAtMs;
     this.#reader = new FrameReader(link.messageBytesMax);
+  }
+
+  get reached(): boolean {
+    return this.#reached;
   }
 
   /** Bytes that count for `userFunction.buffer`. A paused stream counts with its whole window, which may fill unseen. */
@@ -125,6 +130,7 @@ export class GrpcStream implements FunctionStream, ClientStreamReceiver, Waiter 
     const waited = this.#stream === undefined && this.#sentBytes > 0;
     const stream = session.open(this.#requestHeaders(), this);
     this.#stream = stream;
+    this.#reached = true;
     this.#session = session;
     this.#link.pool.opened(session);
     let flowing = true;
@@ -186,6 +192,7 @@ export class GrpcStream implements FunctionStream, ClientStreamReceiver, Waiter 
   closed(code: number): void {
     if (!this.#receiver && this.#stream) this.#link.pool.closed(this.#session!, this.#stream);
     if (!this.#receiver || (this.#complete && this.#paused)) return;
+    if (code === errorCode.refusedStream) this.#reached = false;
     if (code === errorCode.refusedStream && this.#sent && this.#attempts < attemptsMax) {
       this.#stream = undefined;
       this.#seek();

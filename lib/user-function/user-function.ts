@@ -2,6 +2,11 @@ import type { MassaError } from "../core/errors.ts";
 
 /** One gRPC stream to the user function, seen from the proxy, which is always the client. */
 export interface FunctionStream {
+  /**
+   * Whether the function may have got something of it: it has been on a connection, and was not refused unseen there (RFC 9113
+   * section 8.7). Holds at the end, too, when `fail` is told.
+   */
+  readonly reached: boolean;
   /** Writes bytes that hold whole gRPC frames (5-byte prefix included); false: wait for `drain`. The bytes are owned by the stream afterwards. */
   write(frames: Uint8Array): boolean;
   /** Half-closes: no more messages come from the proxy. */
