@@ -249,7 +249,7 @@ function plainFailure({
   description: string;
   restart: boolean;
 }) {
-  return { commandId: Number(commandId), description, restart };
+  return { commandId: idOf(commandId), description, restart };
 }
 
 export function plainActionResponse(
@@ -330,7 +330,7 @@ export function plainStreamOut({
       const { commandId, clientAction: said, sideEffects, stateAction: state, streamed } = message.value;
       return {
         type: "reply",
-        commandId: Number(commandId),
+        commandId: idOf(commandId),
         clientAction: said && plainAction(said.action),
         sideEffects: plainEffects(sideEffects),
         stateAction: plainState(state),
@@ -341,7 +341,7 @@ export function plainStreamOut({
       const { commandId, clientAction: said, sideEffects, endStream } = message.value;
       return {
         type: "streamed-message",
-        commandId: Number(commandId),
+        commandId: idOf(commandId),
         clientAction: said && plainAction(said.action),
         sideEffects: plainEffects(sideEffects),
         endStream,
@@ -351,7 +351,7 @@ export function plainStreamOut({
       const { commandId, sideEffects, stateAction: state } = message.value;
       return {
         type: "stream-cancelled-response",
-        commandId: Number(commandId),
+        commandId: idOf(commandId),
         sideEffects: plainEffects(sideEffects),
         stateAction: plainState(state),
       };
@@ -382,7 +382,7 @@ export function plainValueOut({
       const { commandId, clientAction: said, sideEffects, stateAction: state } = message.value;
       return {
         type: "reply",
-        commandId: Number(commandId),
+        commandId: idOf(commandId),
         clientAction: said && plainAction(said.action),
         sideEffects: plainEffects(sideEffects),
         stateAction: plainValueAction(state),
@@ -403,7 +403,7 @@ export function plainEventSourcedOut({
       const { commandId, clientAction: said, sideEffects, events, snapshot } = message.value;
       return {
         type: "reply",
-        commandId: Number(commandId),
+        commandId: idOf(commandId),
         clientAction: said && plainAction(said.action),
         sideEffects: plainEffects(sideEffects),
         events: events.map((event) => plainAny(event)!),
@@ -423,4 +423,10 @@ export function settled(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(settled);
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, settled(each)]));
+}
+
+/** Ids of commands are small numbers; what is beyond the exact ones is nobody's. */
+function idOf(commandId: bigint): number {
+  const number = Number(commandId);
+  return Number.isSafeInteger(number) ? number : -1;
 }

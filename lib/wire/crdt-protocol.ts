@@ -140,7 +140,7 @@ function readReply(reader: ProtobufReader, before: CrdtReply): CrdtReply {
   const outer = reader.enter();
   let { commandId, clientAction, sideEffects, stateAction, streamed } = before;
   for (let field = reader.field(); field !== 0; field = reader.field()) {
-    if (field === 1) commandId = reader.safeInt64();
+    if (field === 1) commandId = reader.commandId();
     else if (field === 2) clientAction = readClientAction(reader, clientAction);
     else if (field === 4) sideEffects = grown(sideEffects, readSideEffect(reader));
     else if (field === 5) stateAction = readStateAction(reader, stateAction ?? noAction);
@@ -155,7 +155,7 @@ function readStreamed(reader: ProtobufReader, before: Streamed): Streamed {
   const outer = reader.enter();
   let { commandId, clientAction, sideEffects, endStream } = before;
   for (let field = reader.field(); field !== 0; field = reader.field()) {
-    if (field === 1) commandId = reader.safeInt64();
+    if (field === 1) commandId = reader.commandId();
     else if (field === 2) clientAction = readClientAction(reader, clientAction);
     else if (field === 3) sideEffects = grown(sideEffects, readSideEffect(reader));
     else if (field === 4) endStream = reader.bool();
@@ -169,7 +169,7 @@ function readCancelled(reader: ProtobufReader, before: Cancelled): Cancelled {
   const outer = reader.enter();
   let { commandId, sideEffects, stateAction } = before;
   for (let field = reader.field(); field !== 0; field = reader.field()) {
-    if (field === 1) commandId = reader.safeInt64();
+    if (field === 1) commandId = reader.commandId();
     else if (field === 2) sideEffects = grown(sideEffects, readSideEffect(reader));
     else if (field === 3) stateAction = readStateAction(reader, stateAction ?? noAction);
     else reader.skip();

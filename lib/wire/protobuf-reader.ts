@@ -115,12 +115,11 @@ export class ProtobufReader {
     return this.#low | 0;
   }
 
-  /** An int64 as a number; refused beyond ±2^53. */
-  safeInt64(): number {
+  /** An int64 that is the id of a command: beyond ±2^53 it is -1, which is nobody's, as that one is. */
+  commandId(): number {
     this.#varint64();
     const value = (this.#high | 0) * two32 + this.#low;
-    if (!Number.isSafeInteger(value)) this.refuse("a number beyond 2^53");
-    return value;
+    return Number.isSafeInteger(value) ? value : -1;
   }
 
   int64(): bigint {

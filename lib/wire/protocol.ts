@@ -185,7 +185,7 @@ export function readFailure(reader: ProtobufReader, before: Failure | undefined)
   const outer = reader.enter();
   let { commandId, description, restart } = before ?? noFailure;
   for (let field = reader.field(); field !== 0; field = reader.field()) {
-    if (field === 1) commandId = reader.safeInt64();
+    if (field === 1) commandId = reader.commandId();
     else if (field === 2) description = reader.text();
     else if (field === 3) restart = reader.bool();
     else reader.skip();

@@ -63,7 +63,7 @@ function readReply(reader: ProtobufReader, before: ValueReply): ValueReply {
   const outer = reader.enter();
   let { commandId, clientAction, sideEffects, stateAction } = before;
   for (let field = reader.field(); field !== 0; field = reader.field()) {
-    if (field === 1) commandId = reader.safeInt64();
+    if (field === 1) commandId = reader.commandId();
     else if (field === 2) clientAction = readClientAction(reader, clientAction);
     else if (field === 3) sideEffects = grown(sideEffects, readSideEffect(reader));
     else if (field === 4) stateAction = readStateAction(reader, stateAction);
