@@ -14,19 +14,25 @@ export function trailersOf(error: MassaError): HeaderBlock {
   return { "grpc-status": String(error.grpcStatus), "grpc-message": percentEncoded(error.message) };
 }
 
-/** Trailers of at most so many bytes of text, for a client refuses headers that are too large. */
-const messageCharactersMax = 2_048;
+/** Clients take 8 KiB of headers in all, unless they are told to take more: a longer message is cut, and ends in `…`. */
+const messageBytesMax = 6 * 1024;
+const ellipsis = "%E2%80%A6";
 
 /** `grpc-message`: printable ASCII but `%` stays, all else is percent-encoded UTF-8, and so are spaces at the ends: HTTP/2 refuses them. */
 function percentEncoded(text: string): string {
-  const short = text.length > messageCharactersMax ? `${text.slice(0, messageCharactersMax)}…` : text;
-  if (/^(?! )[\x20-\x24\x26-\x7e]*(?<! )$/.test(short)) return short;
+  if (text.length <= messageBytesMax && /^(?! )[\x20-\x24\x26-\x7e]*(?<! )$/.test(text)) return text;
   let encoded = "";
-  const bytes = Buffer.from(short, "utf8");
-  for (const [index, byte] of bytes.entries()) {
-    const isInner = index > 0 && index < bytes.length - 1;
-    const plain = byte <= 0x7e && byte !== 0x25 && (byte > 0x20 || (byte === 0x20 && isInner));
-    encoded += plain ? String.fromCharCode(byte) : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
+  let whole = 0;
+  for (const character of text) {
+    encoded += plain.test(character) ? character : hexOf(character);
+    if (encoded.length <= messageBytesMax - ellipsis.length) whole = encoded.length;
+    else if (encoded.length > messageBytesMax) return `${encoded.slice(0, whole).replace(/^ /, "%20")}${ellipsis}`;
   }
-  return encoded;
+  return encoded.replace(/^ | $/g, "%20");
+}
+
+const plain = /^[\x20-\x24\x26-\x7e]$/;
+
+function hexOf(character: string): string {
+  return Array.from(Buffer.from(character), (byte) => `%${byte.toString(16).toUpperCase().padStart(2, "0")}`).join("");
 }
