@@ -11,6 +11,8 @@ const parse = (text: string) => codec.parse(Buffer.from(text));
 /** What the library says of the bytes that a document became. */
 const read = (text: string): JsonValue => toJson(type, fromBinary(type, parse(text)), { registry });
 
+const floatMax = 3.4028234663852886e38;
+
 suite("JSON at its edges", () => {
   const accepted: readonly (readonly [text: string, json: JsonValue])[] = [
     ['{"the_int64":9223372036854775807}', { theInt64: "9223372036854775807" }],
@@ -39,6 +41,15 @@ suite("JSON at its edges", () => {
     ['{"valueList":[null],"stringMap":{"":"","__proto__":"x"}}', null],
     ['{"theDouble":"-1.5E3","theFloat":"Infinity","doubleList":["NaN",-0]}', null],
     ['{"color":"BLUE","colorList":[1,"NONE",-2147483648]}', { color: "BLUE", colorList: ["RED", "NONE", -2147483648] }],
+    [
+      '{"theFloat":3.4028235e+38,"floatList":["-3.4028235e+38",3.40282356e38]}',
+      { theFloat: floatMax, floatList: [-floatMax, floatMax] },
+    ],
+    ['{"aTimestamp":"2020-02-29T23:59:59.5-23:59"}', { aTimestamp: "2020-03-01T23:58:59.500Z" }],
+    ['{"aTimestamp":"2000-02-29T00:00:00Z"}', { aTimestamp: "2000-02-29T00:00:00Z" }],
+    ['{"aTimestamp":"0004-02-29T00:00:00Z"}', { aTimestamp: "0004-02-29T00:00:00Z" }],
+    ['{"aDuration":"-315576000000.999999999s"}', { aDuration: "-315576000000.999999999s" }],
+    ['{"aStruct":{"\\ud83d\\ude00":"\\ud83d\\ude00"}}', { aStruct: { "😀": "😀" } }],
     [" \t\r\n{ } \n", {}],
   ];
   for (const [text, json] of accepted) {
@@ -90,19 +101,22 @@ suite("JSON at its edges", () => {
     ['{"stringMap":{"a":null}}', 'stringMap["a"]: a value cannot be null'],
     ['{"int32List":[null]}', "int32List[0]: an item cannot be null"],
     ['{"choiceText":"a","choiceColor":0}', "choiceColor: another field of the oneof choice is set already"],
-    ['{"theInt32":2147483648}', 'theInt32: expected int32, got "2147483648"'],
-    ['{"theUint32":-1}', 'theUint32: expected uint32, got "-1"'],
+    ['{"theInt32":2147483648}', "theInt32: expected int32, got 2147483648"],
+    ['{"theUint32":-1}', "theUint32: expected uint32, got -1"],
+    ['{"theUint32":"-1"}', 'theUint32: expected uint32, got "-1"'],
     ['{"theInt64":9223372036854775808}', /^theInt64: expected int64/],
     ['{"theInt32":1.5}', /^theInt32: expected int32/],
     ['{"theUint64":18446744073709551616}', /^theUint64: expected uint64/],
     ['{"theInt64":1e400}', /^theInt64: expected int64/],
-    [`{"theInt64":${"9".repeat(200_000)}}`, /^theInt64: expected int64, got "9{64}…"$/],
+    [`{"theInt64":${"9".repeat(200_000)}}`, /^theInt64: expected int64, got 9{64}…$/],
+    [`{"theInt64":"${"9".repeat(200_000)}"}`, /^theInt64: expected int64, got "9{64}…"$/],
     ['{"theInt64":1e-999999999}', /^theInt64: expected int64/],
-    ['{"theDouble":1e400}', 'theDouble: expected double, got "1e400"'],
+    ['{"theDouble":1e400}', "theDouble: expected double, got 1e400"],
     ['{"theDouble":"0x10"}', /^theDouble: expected double/],
     ['{"theDouble":""}', /^theDouble: expected double/],
     ['{"theDouble":NaN}', "theDouble: expected double, got NaN"],
-    ['{"theFloat":3.5e38}', /^theFloat: expected float/],
+    ['{"theFloat":3.5e38}', "theFloat: expected float, got 3.5e38"],
+    ['{"theFloat":"-3.4028236e38"}', 'theFloat: expected float, got "-3.4028236e38"'],
     ['{"theString":12345678901234567890}', "theString: expected string, got 12345678901234567890"],
     ['{"theBytes":"a"}', "theBytes: expected base64"],
     ['{"theBytes":"a b="}', "theBytes: expected base64"],
@@ -110,7 +124,24 @@ suite("JSON at its edges", () => {
     ['{"color":"GREEN"}', 'color: shop.Color has no value "GREEN"'],
     ['{"color":2147483648}', /^color: expected shop\.Color/],
     ['{"inner":[]}', "inner: expected an object, got an array"],
-    ['{"aTimestamp":"x"}', /^aTimestamp: /],
+    ['{"aTimestamp":"x"}', 'aTimestamp: expected google.protobuf.Timestamp, got "x"'],
+    ['{"aTimestamp":5}', "aTimestamp: expected google.protobuf.Timestamp, got 5"],
+    ['{"aTimestamp":{}}', "aTimestamp: expected google.protobuf.Timestamp, got an object"],
+    ['{"aTimestamp":"0000-01-01T00:00:00Z"}', /^aTimestamp: must be from 0001-01-01T00:00:00Z/],
+    ['{"aDuration":"x"}', 'aDuration: expected google.protobuf.Duration, got "x"'],
+    ['{"aDuration":"1.0000000001s"}', 'aDuration: expected google.protobuf.Duration, got "1.0000000001s"'],
+    ['{"aDuration":"1s."}', 'aDuration: expected google.protobuf.Duration, got "1s."'],
+    ['{"aDuration":"315576000001s"}', 'aDuration: expected google.protobuf.Duration, got "315576000001s"'],
+    ['{"aMask":["a"]}', "aMask: expected google.protobuf.FieldMask, got an array"],
+    ['{"aMask":"a_b"}', "aMask: path names must be lowerCamelCase"],
+    ['{"aStruct":"x"}', 'aStruct: expected google.protobuf.Struct, got "x"'],
+    ['{"aStruct":[]}', "aStruct: expected google.protobuf.Struct, got an array"],
+    ['{"aListValue":{}}', "aListValue: expected google.protobuf.ListValue, got an object"],
+    ['{"aValue":"\\udead"}', "aValue: half of a surrogate pair is no text"],
+    ['{"aStruct":{"a":[{"b":"\\uD83D x"}]}}', "aStruct: half of a surrogate pair is no text"],
+    ['{"aStruct":{"\\ude00\\ud83d":1}}', "aStruct: half of a surrogate pair is no text"],
+    ['{"aListValue":["\\udfff"]}', "aListValue: half of a surrogate pair is no text"],
+    ['{"aMask":"a\\ud800"}', "aMask: half of a surrogate pair is no text"],
     ['{"aStruct":{"a":1e400}}', /^aStruct: /],
     ['{"aStruct":{"a":}}', /^not JSON: /],
     ['{"aAny":{"theInt32":1}}', "aAny: expected a member @type, which names the type"],
@@ -126,6 +157,48 @@ suite("JSON at its edges", () => {
       assert.throws(() => parse(text), { name: "MassaError", code: "invalid", message });
     });
   }
+
+  const noTimes = [
+    "2020-02-30T00:00:00Z",
+    "2021-02-29T00:00:00Z",
+    "1900-02-29T00:00:00Z",
+    "2020-04-31T00:00:00+01:00",
+    "2020-12-31T24:00:00Z",
+    "2020-12-31T23:60:00Z",
+    "2016-12-31T23:59:60Z",
+    "2020-01-01T00:00:00+24:00",
+  ];
+  for (const time of noTimes) {
+    test(`refuses the time ${time}, wherever it stands`, () => {
+      const reason = `expected google.protobuf.Timestamp, got "${time}"`;
+      const places = [
+        [`{"aTimestamp":"${time}"}`, "aTimestamp"],
+        [`{"timestampList":["2020-01-01T00:00:00Z","${time}"]}`, "timestampList[1]"],
+        [`{"timestampMap":{"k":"${time}"}}`, 'timestampMap["k"]'],
+        [`{"aAny":{"@type":"x/google.protobuf.Timestamp","value":"${time}"}}`, "aAny.value"],
+      ] as const;
+      for (const [text, place] of places) {
+        assert.throws(() => parse(text), { code: "invalid", message: `${place}: ${reason}` });
+      }
+    });
+  }
+
+  test("shows a document that is no message of a well-known type", () => {
+    const timestamps = createDynamicJson(registry).message(registry.getMessage("google.protobuf.Timestamp")!);
+    assert.throws(() => timestamps.parse(Buffer.from("null")), {
+      code: "invalid",
+      message: "expected google.protobuf.Timestamp, got null",
+    });
+  });
+
+  test("takes the largest float as it prints it, and the closest ones", () => {
+    const types = createDynamicJson(registry);
+    const text = '"theFloat":3.4028235e+38';
+    const bytes = codec.parse(Buffer.from(`{${text}}`));
+    assert(codec.print(bytes).includes(text));
+    const wrapped = types.message(registry.getMessage("google.protobuf.FloatValue")!);
+    assert.equal(wrapped.print(wrapped.parse(Buffer.from('"3.40282356e38"'))), "3.4028235e+38");
+  });
 
   test("refuses what is no UTF-8", () => {
     const bytes = Buffer.from('{"theString":"?"}').map((byte) => (byte === 0x3f ? 0xff : byte));

@@ -22,6 +22,11 @@ const { routes, table } = shopRoutes(
   { name: "Choice", rule: get("/choice", { responseBody: "choice_number" }) },
   { name: "Bool", rule: get("/bool", { responseBody: "the_bool" }) },
   { name: "Upload", input: "Upload", output: "Upload" },
+  { name: "ChosenText", rule: post("/chosen/{choice_text}") },
+  { name: "ChosenPart", rule: post("/part/{choice_message.the_int32}") },
+  { name: "ChosenInside", rule: post("/inside/{inner.choice_text}/{inner.choice_message.the_int32}") },
+  { name: "ChosenByPath", rule: get("/picked/{choice_text}") },
+  { name: "ChosenBody", rule: post("/taken", "choice_message") },
 );
 const everything = table.registry.getMessage("shop.Everything")!;
 
@@ -93,6 +98,14 @@ suite("a message from path and query", () => {
     });
   });
 
+  test("takes of a float whatever becomes a finite one", () => {
+    assert.deepEqual(messageOf("/query/x", "the_float=3.4028235e%2B38&float_list=-3.40282356e38"), {
+      theString: "x",
+      theFloat: 3.4028235e38,
+      floatList: [-3.4028235e38],
+    });
+  });
+
   test("has the path's value where the query names the same field", () => {
     assert.deepEqual(messageOf("/query/path", "the_string=query"), { theString: "path" });
   });
@@ -116,12 +129,18 @@ suite("a message from path and query", () => {
     ["the_int32=1.0", /^the_int32: /],
     ["the_int32=", /^the_int32: "" is no/],
     ["the_float=1e39", 'the_float: "1e39" is no number in range'],
+    ["the_float=3.4028236e38", 'the_float: "3.4028236e38" is no number in range'],
     ["the_double=1e999", /^the_double: /],
     ["the_double=1_0", /^the_double: /],
     ["the_bool=yes", 'the_bool: "yes" is no bool: true or false'],
     ["the_bytes=%25", 'the_bytes: "%" is no base64'],
     ["color=GREEN", 'color: "GREEN" is no name or number of shop.Color'],
-    ["a_timestamp=yesterday", /^a_timestamp: /],
+    ["a_timestamp=yesterday", 'a_timestamp: expected google.protobuf.Timestamp, got "yesterday"'],
+    [
+      "inner.a_timestamp=2020-02-30T00:00:00Z",
+      'inner.a_timestamp: expected google.protobuf.Timestamp, got "2020-02-30T00:00:00Z"',
+    ],
+    ["a_duration=1.0000000001s", 'a_duration: expected google.protobuf.Duration, got "1.0000000001s"'],
     ["a_int64_value=x", /^a_int64_value: "x"/],
     ["the_string=%", "the_string: not percent-encoded UTF-8"],
     ["the_string=%ff", "the_string: not percent-encoded UTF-8"],
@@ -153,6 +172,45 @@ suite("a message from a body", () => {
     assert(routeOf("/whole/a/1").readsBody);
     assert(!routeOf("/query/a").readsBody);
     assert.deepEqual(messageOf("/query/a", "", jsonBody("not read", "text/plain")), { theString: "a" });
+  });
+
+  test("has of a oneof what the path says, whatever the body or the query chose", () => {
+    const chosen = (path: string, body: string) => messageOf(path, "", jsonBody(body));
+    for (const other of ['{"choiceNumber":"7"}', '{"choiceMessage":{"theInt32":7}}', '{"choiceNull":null}', "{}"]) {
+      assert.deepEqual(chosen("/chosen/a", other), { choiceText: "a" });
+    }
+    assert.deepEqual(chosen("/part/5", '{"choiceText":"a"}'), { choiceMessage: { theInt32: 5 } });
+    assert.deepEqual(chosen("/part/5", '{"choiceNull":null,"theBool":true}'), {
+      theBool: true,
+      choiceMessage: { theInt32: 5 },
+    });
+    assert.deepEqual(chosen("/part/5", '{"choiceMessage":{"theBool":true,"theInt32":1}}'), {
+      choiceMessage: { theBool: true, theInt32: 5 },
+    });
+    assert.deepEqual(messageOf("/picked/a", "choice_number=7&the_bool=true"), { choiceText: "a", theBool: true });
+  });
+
+  test("has it also of a oneof inside of a message, of which each gives a part", () => {
+    for (const other of ['{"choiceText":"a"}', '{"choiceNull":null}', '{"choiceNumber":"7"}']) {
+      const body = jsonBody(`{"inner":${other},"theBool":true}`);
+      assert.deepEqual(messageOf("/inside/b/5", "", body), {
+        theBool: true,
+        inner: { choiceMessage: { theInt32: 5 } },
+      });
+    }
+  });
+
+  test("is one field of it, whose oneof no parameter may touch", () => {
+    const ask = (query: string) => () => routeOf("/taken").request(query, jsonBody('{"theInt32":1}'));
+    const clash = refused("choice_text: cannot be given together with choice_message, which is the body");
+    assert.throws(ask("choice_text=q"), clash);
+    assert.throws(ask("choiceText=q"), clash);
+    assert.throws(ask("choice_message.the_int32=2"), refused("choice_message: is taken from the body"));
+    const query = "inner.choice_text=q&inner.inner.choice_message.the_int32=2";
+    assert.deepEqual(messageOf("/taken", query, jsonBody('{"theInt32":1}')), {
+      inner: { choiceText: "q", inner: { choiceMessage: { theInt32: 2 } } },
+      choiceMessage: { theInt32: 1 },
+    });
   });
 
   test("is one field of it, with the rest from query and path", () => {

@@ -56,7 +56,7 @@ export class QueryFields {
   readonly #readQuoted: ReadQuoted;
   readonly #known = new Map<string, TextField>();
 
-  /** `taken` is the field that the body becomes, which no parameter may touch. */
+  /** `taken` is the field that the body becomes, which no parameter may touch, nor others of its oneof. */
   constructor(type: DescMessage, taken: DescField | undefined, readQuoted: ReadQuoted) {
     this.#type = type;
     this.#taken = taken;
@@ -82,13 +82,20 @@ export class QueryFields {
       const here = steps.slice(0, index + 1).join(".");
       const field = fieldOf(type, step);
       if (!field) throw new MassaError("invalid", `${here}: ${type.typeName} has no such field`);
-      if (field === this.#taken) throw new MassaError("invalid", `${here}: is taken from the body`);
+      if (index === 0) this.#checkBody(field);
       fields.push(field);
       if (index === steps.length - 1) break;
       if (field.fieldKind !== "message") throw new MassaError("invalid", `${here}: is no message that has fields`);
       type = field.message;
     }
     return fields;
+  }
+
+  #checkBody(field: DescField): void {
+    const taken = this.#taken;
+    if (field === taken) throw new MassaError("invalid", `${field.name}: is taken from the body`);
+    if (!taken?.oneof || field.oneof !== taken.oneof) return;
+    throw new MassaError("invalid", `${field.name}: cannot be given together with ${taken.name}, which is the body`);
   }
 }
 

@@ -1,7 +1,8 @@
+import type { DescField } from "@bufbuild/protobuf";
 import { MassaError } from "../core/errors.ts";
 import type { HttpBinding } from "../discovery/http-rule.ts";
 import type { DynamicJson, JsonCodec } from "../wire/dynamic-json.ts";
-import { inFieldOrder } from "../wire/field-order.ts";
+import { inFieldOrder, type Rivalry } from "../wire/field-order.ts";
 import { encodeHttpBody, isHttpBody } from "./http-body.ts";
 import { QueryFields, readQuery, type TextField, textFieldOf, TextMessage } from "./http-fields.ts";
 
@@ -23,7 +24,7 @@ export type BuildHttpRequest = (parts: HttpRequestParts) => Uint8Array;
 
 /**
  * Makes the builder for one binding: fields from the body, then those of the query, then those of the path, so that in the
- * message, where of repeated singular fields the last one counts, the path overrides the rest.
+ * message, where of repeated singular fields and of the members of a oneof the last one counts, the path overrides the rest.
  */
 export function compileHttpRequest(binding: HttpBinding, json: DynamicJson): BuildHttpRequest {
   const { input, body } = binding;
@@ -32,8 +33,7 @@ export function compileHttpRequest(binding: HttpBinding, json: DynamicJson): Bui
   const readBody = bodyReaderOf(binding, json);
   const variables = binding.variables.map((fields) => textFieldOf(fields, readQuoted));
   const queryFields = new QueryFields(input, body.type === "field" ? body.field : undefined, readQuoted);
-  const singles = new Set(input.fields.filter(isSingleValue).map(({ number }) => number));
-  const isSingle = (number: number) => singles.has(number);
+  const rivalry = rivalryOf(input);
   const takesQuery = body.type !== "whole";
   return ({ captures, query, body: given }) => {
     const parts: Uint8Array[] = [];
@@ -44,12 +44,18 @@ export function compileHttpRequest(binding: HttpBinding, json: DynamicJson): Bui
     }
     if (takesQuery && query !== "") parts.push(readQuery(query, queryFields));
     if (variables.length > 0) parts.push(pathMessage(variables, captures));
-    return inFieldOrder(Buffer.concat(parts), isSingle);
+    return inFieldOrder(Buffer.concat(parts), rivalry);
   };
 }
 
 /** Messages are no single values: their parts from path, query and body are one. */
-function isSingleValue({ fieldKind }: HttpBinding["input"]["fields"][number]): boolean {
+function rivalryOf({ fields, oneofs }: HttpBinding["input"]): Rivalry {
+  const singles = new Set(fields.filter(isSingleValue).map(({ number }) => number));
+  const chosen = new Map(oneofs.flatMap((oneof) => oneof.fields.map(({ number }) => [number, oneof] as const)));
+  return { isSingle: (number) => singles.has(number), oneofOf: (number) => chosen.get(number) };
+}
+
+function isSingleValue({ fieldKind }: DescField): boolean {
   return fieldKind === "scalar" || fieldKind === "enum";
 }
 

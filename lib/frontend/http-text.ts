@@ -1,5 +1,5 @@
 import { type DescEnum, type DescField, type DescMessage, ScalarType } from "@bufbuild/protobuf";
-import { base64Decode, type BinaryWriter, FLOAT32_MAX, WireType } from "@bufbuild/protobuf/wire";
+import { base64Decode, type BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 
 /** Writes the value of one field, its tag included, from the text of a path or query. Throws a `TextError`. */
 export type WriteText = (writer: BinaryWriter, text: string) => void;
@@ -92,9 +92,9 @@ function scalarWriter(number: number, scalar: ScalarType): WriteText {
     case ScalarType.SFIXED64:
       return bit64((writer, text) => writer.sfixed64(int64Of(text)));
     case ScalarType.FLOAT:
-      return bit32((writer, text) => writer.float(floatOf(text, FLOAT32_MAX)));
+      return bit32((writer, text) => writer.float(floatOf(text, Math.fround)));
     case ScalarType.DOUBLE:
-      return bit64((writer, text) => writer.double(floatOf(text, Number.MAX_VALUE)));
+      return bit64((writer, text) => writer.double(floatOf(text, Number)));
   }
 }
 
@@ -127,11 +127,12 @@ function integerIn(text: string, min: bigint, max: bigint, what: string): bigint
   return value < min || value > max ? refuse(text, what) : value;
 }
 
-function floatOf(text: string, max: number): number {
+/** `rounded` makes of a number the closest one that the field can hold. */
+function floatOf(text: string, rounded: (value: number) => number): number {
   if (/^(NaN|[+-]?Infinity)$/.test(text)) return Number(text);
   if (!/^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text)) refuse(text, "number");
-  const value = Number(text);
-  return Math.abs(value) > max ? refuse(text, "number in range") : value;
+  const value = rounded(Number(text));
+  return Number.isFinite(value) ? value : refuse(text, "number in range");
 }
 
 function boolOf(text: string): boolean {

@@ -1,16 +1,15 @@
 import {
   type DescField,
   type DescMessage,
-  fromJson,
   type JsonObject,
   type JsonValue,
   type Registry,
   ScalarType,
-  toBinary,
 } from "@bufbuild/protobuf";
 import { MassaError } from "../core/errors.ts";
 import { inFieldOrder } from "./field-order.ts";
 import { ForwardWriter } from "./forward-writer.ts";
+import { messagesOf, readByLibrary } from "./json-library.ts";
 import { type FieldPlan, hasOwnJson, type JsonPlans, type MessagePlan, Seen, type ValuePlan } from "./json-plan.ts";
 import { readEnum, readScalar, writeTag } from "./json-scalars.ts";
 import { JsonMistake } from "./json-mistake.ts";
@@ -308,12 +307,8 @@ export class JsonReader {
     // One level of JSON is several messages, and whoever decodes them has the same bound.
     if (depth + messagesOf(whole) > depthMax) throw new JsonMistake(`nested more than ${depthMax} messages deep`);
     const json = isInAny ? Object.fromEntries(Object.entries(whole as JsonObject).filter(isNotType)) : whole;
-    try {
-      const bytes = toBinary(type, fromJson(type, json, { registry: this.#registry }));
-      this.#out.copy(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), 0, bytes.byteLength);
-    } catch (failure) {
-      throw new JsonMistake(MassaError.from(failure).message.replace(/^cannot decode message \S+ from JSON: /, ""));
-    }
+    const bytes = readByLibrary(type, json, this.#registry, () => text.shownAt(start));
+    this.#out.copy(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), 0, bytes.byteLength);
   }
 
   /** The field of the name that was taken; names come mostly in the order of the fields. */
@@ -331,15 +326,6 @@ export class JsonReader {
     if (candidates.length <= likelyFrom) return undefined;
     return byName.get(text.content());
   }
-}
-
-/** How many messages deep a google.protobuf.Value of this JSON is: a list adds its own, an object that and one for each entry. */
-function messagesOf(json: JsonValue): number {
-  if (typeof json !== "object" || json === null) return 1;
-  const isList = Array.isArray(json);
-  let inner = 0;
-  for (const item of isList ? json : Object.values(json)) inner = Math.max(inner, messagesOf(item));
-  return (isList ? 2 : 3) + inner;
 }
 
 /** With so many names of one length they are looked up, after the likely one. */

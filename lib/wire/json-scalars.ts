@@ -26,7 +26,6 @@ const namesOf: Readonly<Record<ScalarType, string>> = {
 const int64Min = -(1n << 63n);
 const int64Max = (1n << 63n) - 1n;
 const uint64Max = (1n << 64n) - 1n;
-const floatMax = 3.4028234663852886e38;
 const safeDigits = 15;
 
 /**
@@ -169,9 +168,9 @@ function readFloat(text: JsonText, scalar: ScalarType.FLOAT | ScalarType.DOUBLE)
   const content = text.content();
   if (isQuoted && /^(NaN|-?Infinity)$/.test(content)) return Number(content);
   const value = isQuoted && !decimal.test(content) ? NaN : Number(content);
-  const isIn = Number.isFinite(value) && (scalar === ScalarType.DOUBLE || Math.abs(value) <= floatMax);
-  if (!isIn) throw new JsonMistake(`expected ${namesOf[scalar]}, got ${shortened(content)}`);
-  return value;
+  // The closest float counts: what is printed of the largest one is a bit more than it.
+  if (Number.isFinite(scalar === ScalarType.FLOAT ? Math.fround(value) : value)) return value;
+  throw new JsonMistake(`expected ${namesOf[scalar]}, got ${shortened(content, isQuoted)}`);
 }
 
 /** The number that was taken, when it has so few digits and no exponent that both parts of the quotient are exact. */
@@ -210,7 +209,7 @@ function readInteger(text: JsonText, scalar: ScalarType, name?: string): number 
   const isQuoted = takeNumber(text, scalar, name);
   const value = smallInteger(text) ?? exactInteger(text.content(), isQuoted);
   if (value !== undefined && isInRange(value, scalar)) return value;
-  throw new JsonMistake(`expected ${name ?? namesOf[scalar]}, got ${shortened(text.content())}`);
+  throw new JsonMistake(`expected ${name ?? namesOf[scalar]}, got ${shortened(text.content(), isQuoted)}`);
 }
 
 /** What was taken, when it is digits that a number surely holds. */
@@ -287,6 +286,8 @@ function writeInteger(value: number | bigint, scalar: ScalarType, out: ForwardWr
   }
 }
 
-function shortened(content: string): string {
-  return JSON.stringify(content.length > 64 ? `${content.slice(0, 64)}…` : content);
+/** A number or string for an error, as it was sent. */
+function shortened(content: string, isQuoted: boolean): string {
+  const shown = content.length > 64 ? `${content.slice(0, 64)}…` : content;
+  return isQuoted ? JSON.stringify(shown) : shown;
 }

@@ -107,9 +107,7 @@ export class JsonText {
   /** The string or number that was taken last. */
   content(): string {
     if (!this.isEscaped) return this.bytes.toString("utf8", this.start, this.end);
-    const text = this.parsed(this.start - 1, this.end + 1);
-    if (typeof text !== "string" || !text.isWellFormed()) throw new JsonMistake("half of a surrogate pair is no text");
-    return text;
+    return String(this.parsed(this.start - 1, this.end + 1));
   }
 
   /** Takes a number, which begins here. */
@@ -165,11 +163,11 @@ export class JsonText {
     return start;
   }
 
-  /** The value between two bytes. Numbers that are no double's are refused. */
+  /** The value between two bytes. Numbers that are no double's are refused, and half surrogate pairs. */
   parsed(start: number, end: number): unknown {
     const text = this.bytes.toString("utf8", start, end);
     try {
-      return perhapsHuge.test(text) ? JSON.parse(text, finite) : JSON.parse(text);
+      return perhapsUnfit.test(text) ? JSON.parse(text, fit) : JSON.parse(text);
     } catch (failure) {
       if (failure instanceof JsonMistake) throw failure;
       throw new MassaError("invalid", `not JSON: ${MassaError.from(failure).message}`, { cause: failure });
@@ -187,6 +185,12 @@ export class JsonText {
     const isCut = this.at > at + shownMax;
     this.at = at;
     return isCut ? `${text.replace(/\ufffd*$/, "")}…` : text;
+  }
+
+  /** The value that begins at `start`, which was taken already, for an error. */
+  shownAt(start: number): string {
+    this.at = start;
+    return this.shown();
   }
 
   #digits(): void {
@@ -209,12 +213,13 @@ export class JsonText {
   }
 }
 
-/** What any number has that is beyond a double. */
-const perhapsHuge = /[eE]\+?\d{3}|\d{200}/;
+/** What any number has that is beyond a double, and any text with half of a surrogate pair. */
+const perhapsUnfit = /[eE]\+?\d{3}|\d{200}|\\u[dD][89a-fA-F]/;
 
-function finite(_: string, value: unknown): unknown {
+function fit(name: string, value: unknown): unknown {
   if (value === Infinity || value === -Infinity) throw new JsonMistake("a number is too large");
-  return value;
+  if (name.isWellFormed() && (typeof value !== "string" || value.isWellFormed())) return value;
+  throw new JsonMistake("half of a surrogate pair is no text");
 }
 
 /** The words of JSON. */
