@@ -71,24 +71,30 @@ const carts = valueEntity(ValueEntityTckModel, {
   },
 });
 
+interface Noted {
+  readonly note: string;
+}
+
 /** Events that are no messages: numbers are added, texts replace. */
 const mixed = eventSourcedEntity(EventSourcedTckModel, {
   persistenceId: "mixed",
   passivationTimeoutMs: 70,
   state: text,
   initial: (entityId) => `${entityId}:`,
-  events: [int64, text, bool, PersistedSchema],
+  events: [int64, text, bool, PersistedSchema, json<Noted>("Noted")],
   snapshotEvery: 3,
   apply(state, event) {
     if (typeof event === "bigint") return `${state}+${event}`;
     if (typeof event === "string") return event;
     if (typeof event === "boolean") return `${state}?${String(event)}`;
+    if ("note" in event) return `${state}!${event.note}`;
     return `${state}.${event.value}`;
   },
   handlers: {
     process({ actions }, { emit, state, sequence }) {
       for (const { action } of actions) {
         if (action.case === "emit" && action.value.value === "wrong") emit(EmptySchema as never, {} as never);
+        else if (action.case === "emit" && action.value.value === "note") emit(json<Noted>("Noted"), { note: "n" });
         else if (action.case === "emit") emit(PersistedSchema, { value: action.value.value });
         if (action.case === "forward") emit(int64, 5n);
         if (action.case === "effect") emit(text, action.value.id);
@@ -257,6 +263,20 @@ suite("entities with a store, by the SDK", () => {
       assert.equal(text.fromAny(replaced.snapshot!), "id+5+5+5");
       again.end();
       await again.completed();
+    });
+
+    test("emits by a serializer that equals a declared one", async () => {
+      const entity = openEvents("e");
+      entity.send(eventCommand("e", 1n, "note"));
+      const { events } = eventReply(await entity.message());
+      assert.deepEqual(
+        events.map(({ typeUrl }) => typeUrl),
+        ["json.cloudstate.io/Noted"],
+      );
+      entity.send(eventCommand("e", 2n));
+      assert.equal(messageOf(eventReply(await entity.message())), "e:!n 1");
+      entity.end();
+      await entity.completed();
     });
 
     test("begins with a snapshot, and counts from there", async () => {
@@ -431,10 +451,14 @@ function valueCommand(entityId: string, id: bigint, what: "update" | "delete" | 
   return { message: { case: "command" as const, value: { entityId, id, name: "Process", payload: request } } };
 }
 
-function eventCommand(entityId: string, id: bigint, ...what: ("emit" | "wrong" | "forward" | "effect" | "fail")[]) {
+function eventCommand(
+  entityId: string,
+  id: bigint,
+  ...what: ("emit" | "wrong" | "note" | "forward" | "effect" | "fail")[]
+) {
   const actions = what.map((name) =>
-    name === "emit" || name === "wrong"
-      ? { action: { case: "emit" as const, value: { value: name === "wrong" ? "wrong" : "x" } } }
+    name === "emit" || name === "wrong" || name === "note"
+      ? { action: { case: "emit" as const, value: { value: name === "emit" ? "x" : name } } }
       : { action: { case: name, value: { id: "id" } } },
   ) as MessageInitShape<typeof EventSourcedRequestSchema>["actions"];
   const request = payload(EventSourcedRequestSchema, { id: entityId, ...(actions && { actions }) });

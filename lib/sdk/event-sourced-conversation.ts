@@ -11,7 +11,7 @@ import {
   EventSourcedStreamOutSchema,
 } from "../wire/gen/cloudstate/event_sourced_pb.ts";
 import { actionOf, type Answer, answered, type Effect, Effects, Failure } from "./answer.ts";
-import type { DataType } from "./data-type.ts";
+import { dataOf, type DataType } from "./data-type.ts";
 import type { EntityConversation, Send } from "./protocol.ts";
 import type { EventSourcedContext, EventSourcedService } from "./event-sourced-entity.ts";
 import { type Served, commandOf } from "./service.ts";
@@ -139,10 +139,16 @@ class Work implements EventSourcedContext<DataType, DataType> {
   }
 
   readonly emit = (type: DataType, init: unknown): void => {
-    const data = this.#service.events.get(type);
-    if (!data) throw new TypeError(`${this.#service.descriptor.typeName} did not declare the event that it emits`);
+    const { events, descriptor } = this.#service;
+    const declared = events.get(type);
+    const data = declared ?? dataOf(type);
     const event = data.made(init);
-    this.events.push(data.toAny(event));
+    const any = data.toAny(event);
+    // An equal serializer or schema, of which there may be several, makes the declared event as well.
+    if (!declared && !events.values().some((each) => each.accepts(any))) {
+      throw new TypeError(`${descriptor.typeName} did not declare the event that it emits: ${any.typeUrl}`);
+    }
+    this.events.push(any);
     this.state = this.#service.apply(this.state, event, this.entityId);
     this.sequence += 1n;
   };
