@@ -78,7 +78,13 @@ const table: ServiceTable = { services: new Map([[service.name, service]]), file
 
 const actions = createRouter({
   ...parts,
-  handlers: { action: createActionHandler(userFunction, (message) => console.error(message)) },
+  handlers: {
+    action: createActionHandler({
+      userFunction,
+      reportError: (message) => console.error(message),
+      calls: { watch: () => undefined, forget: () => undefined },
+    }),
+  },
   others: { host: () => false, open: () => assert.fail("there are no other nodes") },
   reportError: (message) => console.error(message),
   options: { hopsMax: 64, effectsMax: 1_000 },

@@ -96,7 +96,7 @@ async function open(scope: Scope, config: Config, log: Logger, world: World): Pr
   const entities = { userFunction, replication, world, log: room("entities"), telemetry, reportError };
   const host = openStateful(scope, { ...entities, config, store });
   const handlers = {
-    action: createActionHandler(userFunction, reportError),
+    action: createActionHandler({ userFunction, reportError, calls: host.calls }),
     crdt: host,
     value: host,
     "event-sourced": host,

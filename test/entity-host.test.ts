@@ -457,6 +457,27 @@ suite("room for streams", () => {
     assert.equal(states(), "open open");
   });
 
+  test("is made for a call beside the entities once, and later than for them, unless it is answered by then", async () => {
+    const { open, reply, states, time, streams, host } = kinds({});
+    const call = () => ({ load: 1, isServed: false });
+    const early = call();
+    host.calls.watch(early);
+    for (const [at, id] of ["a", "b", "c"].entries()) {
+      await open(id);
+      await reply(1, undefined, {}, streams[at]);
+      time.run(10);
+    }
+    const [hanging, answered] = [call(), call()];
+    for (const each of [hanging, answered]) host.calls.watch(each);
+    time.run(900);
+    host.calls.forget(answered);
+    assert.equal(states(), "open open open");
+    time.run(110);
+    assert.equal(states(), "half-closed open open");
+    time.run(10_000);
+    assert.equal(states(), "half-closed open open");
+  });
+
   test("of a function that serves two streams at a time: a hundred entities are all answered within ten seconds", async () => {
     const { open, time, streams, reply } = kinds({});
     const calls = [];

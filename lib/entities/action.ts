@@ -9,14 +9,20 @@ import {
   type AnyValue,
   type MetadataEntry,
 } from "../wire/protocol.ts";
+import type { Pressure, Waiter } from "./pressure.ts";
 
 const none: readonly MetadataEntry[] = [];
 
+export interface ActionParts {
+  readonly userFunction: UserFunction;
+  readonly reportError: (message: string) => void;
+  /** Hears of every call until it is answered. */
+  readonly calls: Pick<Pressure, "watch" | "forget">;
+}
+
 /** Serves actions: each call is one RPC of its own to the user function, half-close and cancellation 1:1. */
-export function createActionHandler(userFunction: UserFunction, reportError: (message: string) => void): Handler {
-  return {
-    open: (method, command, receiver) => new ActionCall(userFunction, method, command, receiver, reportError),
-  };
+export function createActionHandler(parts: ActionParts): Handler {
+  return { open: (method, command, receiver) => new ActionCall(parts, method, command, receiver) };
 }
 
 function rpcOf(method: Method): string {
@@ -25,37 +31,35 @@ function rpcOf(method: Method): string {
   return `/cloudstate.action.ActionProtocol/${rpc}`;
 }
 
-class ActionCall implements Call {
+class ActionCall implements Call, Waiter {
+  readonly load = 1;
+  readonly #parts: ActionParts;
   readonly #stream: FunctionStream;
   readonly #method: Method;
   #halfClosed = false;
+  #answered = false;
   #over = false;
 
-  constructor(
-    userFunction: UserFunction,
-    method: Method,
-    command: Command,
-    receiver: ElementReceiver,
-    reportError: (message: string) => void,
-  ) {
+  constructor(parts: ActionParts, method: Method, command: Command, receiver: ElementReceiver) {
+    this.#parts = parts;
     this.#method = method;
-    let answered = false;
     const options = command.deadlineAtMs === undefined ? undefined : { deadlineAtMs: command.deadlineAtMs };
-    this.#stream = userFunction.open(
+    this.#stream = parts.userFunction.open(
       rpcOf(method),
       {
         message: (bytes) => {
           if (this.#over) return;
-          if (answered && !method.streamedOut) {
-            this.#refuse(receiver, reportError, "answered a unary command twice");
+          if (this.#answered && !method.streamedOut) {
+            this.#refuse(receiver, "answered a unary command twice");
             return;
           }
-          answered = true;
+          if (!this.#answered) parts.calls.forget(this);
+          this.#answered = true;
           let decoded: ActionResponse;
           try {
             decoded = decodeActionResponse(bytes);
           } catch (failure) {
-            this.#refuse(receiver, reportError, `sent what is no ActionResponse: ${MassaError.from(failure).message}`);
+            this.#refuse(receiver, `sent what is no ActionResponse: ${MassaError.from(failure).message}`);
             return;
           }
           receiver.element({ action: decoded.response, effects: decoded.sideEffects });
@@ -63,18 +67,19 @@ class ActionCall implements Call {
         drain: () => receiver.drain(),
         end: () => {
           if (this.#over) return;
-          this.#over = true;
-          if (answered || method.streamedOut) receiver.end();
+          this.#finish();
+          if (this.#answered || method.streamedOut) receiver.end();
           else receiver.fail(new MassaError("internal", `the user function did not answer ${method.path}`));
         },
         fail: (error) => {
           if (this.#over) return;
-          this.#over = true;
+          this.#finish();
           receiver.fail(error);
         },
       },
       options,
     );
+    parts.calls.watch(this);
     const { metadata, payload } = command;
     if (!method.streamedIn) {
       this.#stream.write(encodeActionCommand(method.service.name, method.name, payload, metadata));
@@ -84,6 +89,10 @@ class ActionCall implements Call {
     }
     this.#stream.write(encodeActionCommand(method.service.name, method.name, undefined, metadata));
     if (payload) this.send(payload);
+  }
+
+  get isServed(): boolean {
+    return this.#answered || this.#over;
   }
 
   send(payload: AnyValue, metadata: readonly MetadataEntry[] = none): boolean {
@@ -99,7 +108,7 @@ class ActionCall implements Call {
 
   cancel(): void {
     if (this.#over) return;
-    this.#over = true;
+    this.#finish();
     this.#stream.cancel();
   }
 
@@ -111,10 +120,15 @@ class ActionCall implements Call {
     if (!this.#over) this.#stream.resume();
   }
 
-  #refuse(receiver: ElementReceiver, reportError: (message: string) => void, what: string): void {
+  #finish(): void {
+    this.#over = true;
+    if (!this.#answered) this.#parts.calls.forget(this);
+  }
+
+  #refuse(receiver: ElementReceiver, what: string): void {
     this.cancel();
     const message = `The user function ${what}: ${this.#method.path}`;
-    reportError(message);
+    this.#parts.reportError(message);
     receiver.fail(new MassaError("internal", message));
   }
 }

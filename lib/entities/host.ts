@@ -6,7 +6,7 @@ import type { EntityType, Service } from "../discovery/service-table.ts";
 import type { Call, Handler } from "../routing/command.ts";
 import type { UserFunction } from "../user-function/user-function.ts";
 import { CallBounds, EntityCall } from "./entity-call.ts";
-import { createPressure } from "./pressure.ts";
+import { createPressure, type Pressure } from "./pressure.ts";
 import { type Waiting, WaitingRoom } from "./waiting-room.ts";
 
 /** One running entity. It ends by itself, by `passivate` or by failing, and says so once through `Seat.ended`. */
@@ -72,11 +72,15 @@ export interface HostParts {
 /** The entities on this node, of all kinds: activation, bounded mailboxes, passivation, pressure. */
 export interface Host extends Handler, AsyncDisposable {
   readonly active: number;
+  /** Calls to the function beside its entities, which idle ones make room for as well, though later and once. */
+  readonly calls: Pick<Pressure, "watch" | "forget">;
   /** Passivates every instance of services for which `keep` is false. */
   retain(keep: (service: Service) => boolean): void;
 }
 
 const victimSample = 64;
+/** A call may take its time; one that was not answered for so many times `entities.pressureAfter` may lack a thread. */
+const callPatience = 5;
 /** Every instance is looked at once in so long, or four times within the relay's timeout. */
 const sweepMs = 1_000;
 const sweepSteps = 100;
@@ -96,7 +100,9 @@ export function createHost({ kinds, userFunction, world, log, telemetry, options
   const outside = new WaitingRoom();
   const slots = new Map<string, Slot>();
   const activeOf = new Map<EntityType, number>();
-  const pressure = createPressure(clock, options.pressureAfterMs, () => makeRoom("the user function"));
+  const afterMs = options.pressureAfterMs;
+  const pressure = createPressure(clock, { afterMs, repeats: true }, () => makeRoom("the user function"));
+  const ofCalls = createPressure(clock, { afterMs: callPatience * afterMs, repeats: false }, () => makeRoom("a call"));
   const empty = Promise.withResolvers<undefined>();
   let closing = false;
   let sampled = slots.values();
@@ -275,6 +281,12 @@ export function createHost({ kinds, userFunction, world, log, telemetry, options
     get active() {
       return slots.size;
     },
+    calls: {
+      watch(waiter) {
+        if (slots.size > 0) ofCalls.watch(waiter);
+      },
+      forget: (waiter) => ofCalls.forget(waiter),
+    },
     retain(keep) {
       for (const { service, instance } of slots.values()) if (!keep(service)) instance!.passivate();
     },
@@ -292,6 +304,7 @@ export function createHost({ kinds, userFunction, world, log, telemetry, options
       }
       stopSweep?.();
       pressure.stop();
+      ofCalls.stop();
     },
   };
 }

@@ -1,8 +1,8 @@
 import type { Cancel, Clock } from "../core/world.ts";
 
-/** A stream to the function that may wait for others to end. */
+/** A stream, or a call, that the function may leave hanging until others end. */
 export interface Waiter {
-  /** Commands that wait for the stream to be served. */
+  /** Commands that wait for it to be served. */
   readonly load: number;
   /** The function has answered on it, or it is over. */
   readonly isServed: boolean;
@@ -15,6 +15,8 @@ export interface Waiter {
 export interface Pressure {
   /** Watches a stream from its opening on, until it is served. */
   watch(waiter: Waiter): void;
+  /** Lets go of one that is served, which holds nothing up but memory. */
+  forget(waiter: Waiter): void;
   stop(): void;
 }
 
@@ -22,11 +24,15 @@ export interface Pressure {
 const retryMs = 10;
 const roomAtOnceMax = 64;
 
-/**
- * Calls `makeRoom` once for every stream that has hung for `afterMs`, and once more for every further `afterMs`; as soon as
- * there is something that can make room, if nothing can now.
- */
-export function createPressure(clock: Clock, afterMs: number, makeRoom: () => boolean): Pressure {
+export interface PressureOptions {
+  /** How long a stream hangs before room is made for it. */
+  readonly afterMs: number;
+  /** Whether room is made once more for every further `afterMs`. */
+  readonly repeats: boolean;
+}
+
+/** Calls `makeRoom` for every stream that has hung for so long; as soon as there is something that can make room, if nothing can now. */
+export function createPressure(clock: Clock, { afterMs, repeats }: PressureOptions, makeRoom: () => boolean): Pressure {
   /** In the order in which they may ask for room. */
   const young = new Map<Waiter, number>();
   const hanging = new Set<Waiter>();
@@ -58,7 +64,7 @@ export function createPressure(clock: Clock, afterMs: number, makeRoom: () => bo
       else if (waiter.load === 0 || (made < roomAtOnceMax && makeRoom())) {
         if (waiter.load > 0) made += 1;
         hanging.delete(waiter);
-        young.set(waiter, nowMs + afterMs);
+        if (repeats) young.set(waiter, nowMs + afterMs);
       } else break;
     }
   }
@@ -69,6 +75,10 @@ export function createPressure(clock: Clock, afterMs: number, makeRoom: () => bo
       young.delete(waiter);
       young.set(waiter, clock.monotonic() + afterMs);
       arm();
+    },
+    forget(waiter) {
+      hanging.delete(waiter);
+      young.delete(waiter);
     },
     stop() {
       timer?.();
