@@ -1,15 +1,17 @@
 /**
- * Writes the tables of docs/ that come from the schema of the configuration, between their markers. With `--check` nothing is
+ * Writes the tables of docs/ that come from the schema of the configuration and the list of metrics, between their markers. With `--check` nothing is
  * written; it fails when a table is not current.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Setting, settings } from "../lib/core/config.ts";
+import { metricInfos } from "../lib/core/telemetry.ts";
 
 const root = join(import.meta.dirname, "..");
 const tables = [
   { file: "docs/configuration.md", lines: configurationTable() },
   { file: "docs/limits.md", lines: limitsTable() },
+  { file: "docs/metrics.md", lines: metricsTable() },
 ];
 const stale = tables.filter(({ file, lines }) => {
   const text = readFileSync(join(root, file), "utf8");
@@ -45,6 +47,11 @@ function limitsTable(): string[] {
     .filter(({ effect }) => effect !== undefined)
     .map((setting) => [code(setting.key), fallbackOf(setting), setting.doc, setting.effect!]);
   return table([["Limit", "Default", "What it bounds", "What happens at it"], ...rows]);
+}
+
+function metricsTable(): string[] {
+  const rows = metricInfos.map(({ name, type, labels, help }) => [code(name), type, labels.map(code).join(", "), help]);
+  return table([["Metric", "Type", "Labels", "What it counts or measures"], ...rows]);
 }
 
 function fallbackOf({ fallback }: Setting): string {

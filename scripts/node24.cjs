@@ -4,6 +4,7 @@
 var fs = require("fs");
 var path = require("path");
 var child = require("child_process");
+var whenOrphaned = require("./orphan.cjs");
 
 var root = path.join(__dirname, "..");
 var installed = path.join(root, "node_modules", "node", "bin", process.platform === "win32" ? "node.exe" : "node");
@@ -40,30 +41,9 @@ var run = child.spawn(
     run.kill(signal);
   });
 });
-// npm that is killed tells nobody: its scripts would keep running, and keep their ports. Between it and this process a shell
-// may stand, which npm's death orphans (seen where /proc exists).
-function ancestors() {
-  var pids = [process.ppid];
-  try {
-    if (process.env.npm_lifecycle_event) {
-      pids.push(
-        Number(
-          fs
-            .readFileSync("/proc/" + process.ppid + "/stat", "utf8")
-            .replace(/^.*\) /s, "")
-            .split(" ")[1],
-        ),
-      );
-    }
-  } catch (missing) {
-    // Not Linux, or the parent has just ended, which its pid tells as well.
-  }
-  return pids.join(" ");
-}
-var born = ancestors();
-setInterval(function () {
-  if (ancestors() !== born) run.kill("SIGTERM");
-}, 500).unref();
+whenOrphaned(function () {
+  run.kill("SIGTERM");
+});
 run.on("exit", function (code, signal) {
   process.exit(signal ? 128 + (require("os").constants.signals[signal] || 0) : code);
 });

@@ -72,6 +72,22 @@ test("metrics come in Prometheus' form, with every name of the table", async () 
   assert.match(text, /^# HELP massa_commands_total /m);
 });
 
+test("metrics that are named come alone, and those that nobody knows not at all", async () => {
+  await using admin = await openTestAdmin();
+  const names = async (query: string) => {
+    const { status, text } = await ask(admin, `/metrics?${query}`);
+    assert.equal(status, 200);
+    return [...text.matchAll(/^# HELP (\S+) /gm)].map(([, name]) => name);
+  };
+  const [commands, bytes] = ["massa_commands_total", "massa_store_bytes"];
+  assert.deepEqual(await names(`name[]=${commands}&name%5B%5D=${bytes}&name[]=no_metric&name[]=constructor`), [
+    commands,
+    bytes,
+  ]);
+  assert.equal((await ask(admin, "/metrics?name[]=no_metric")).text, "");
+  assert.ok((await names("name=ignored")).length > 2);
+});
+
 test("health is live at once, and ready with the reasons why not", async () => {
   await using admin = await openTestAdmin({}, ["the user function is away"]);
   for (const path of ["/healthz", "/alive"]) assert.equal((await ask(admin, path)).status, 200);

@@ -11,7 +11,7 @@ const startedWithinMs = 15_000;
 
 /** The most that the proxy of these tests takes in one message. */
 export const messageBytesMax = 1024 * 1024;
-export const clusterKey = "a-key-for-this-test-only";
+const clusterKey = "a-key-for-this-test-only";
 
 /** How a call ended: the status by its name, and what was said with it. */
 export interface Ending {

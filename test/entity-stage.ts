@@ -52,7 +52,7 @@ interface Script {
 }
 
 /** A memory store that a test can hold up or let fail, and that notes what it was asked. */
-export function scriptedStore(): {
+function scriptedStore(): {
   readonly store: Store;
   /** The store behind it, which no script holds up. */
   readonly behind: Store;

@@ -103,7 +103,7 @@ export function recordingLogger(lines: string[]): Logger {
 }
 
 /** Counts as `<name> <outcome>`. */
-export function countingTelemetry(counts: Map<string, number>): Telemetry {
+function countingTelemetry(counts: Map<string, number>): Telemetry {
   return {
     ...silentTelemetry,
     count: (name, labels = {}, by = 1) => {
@@ -135,7 +135,7 @@ export function answering(answer: (command: Command, caller: Caller) => void) {
 
 export const logOptions: EventLogOptions = { pageMax: 16, saveEvents: 20, saveAfterMs: 1_000 };
 
-export const consumersOptions: ConsumersOptions = {
+const consumersOptions: ConsumersOptions = {
   inFlightMax: 64,
   attemptsMax: 1,
   backoffMinMs: 100,

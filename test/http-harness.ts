@@ -55,7 +55,7 @@ const scalars = {
   bytes: Type.BYTES,
 } as const;
 type Scalar = keyof typeof scalars;
-export const scalarNames = Object.keys(scalars) as readonly Scalar[];
+const scalarNames = Object.keys(scalars) as readonly Scalar[];
 
 /** What a field of a well-known type is called here, and the type. */
 export const wellKnown = {

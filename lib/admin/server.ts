@@ -3,9 +3,9 @@ import { createServer } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { MassaError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
-import type { Telemetry } from "../core/telemetry.ts";
+import { metricInfos, type Telemetry } from "../core/telemetry.ts";
 import { answer } from "./answer.ts";
-import { createRouteTable, type RouteTable } from "./route.ts";
+import { type AdminHandler, createRouteTable, type RouteTable } from "./route.ts";
 
 export interface AdminOptions {
   /** `admin.host` and `admin.port`; 0 takes a free one. */
@@ -25,10 +25,18 @@ export interface AdminOptions {
 export interface AdminParts {
   readonly log: Logger;
   readonly telemetry: Telemetry;
-  /** The metrics in Prometheus' text form; the registry of prom-client is one. */
-  readonly metrics: { readonly contentType: string; metrics(): Promise<string> };
+  readonly metrics: Metrics;
   /** Why the proxy is not ready; empty when it is. */
   readonly reasons: () => readonly string[];
+}
+
+/** The metrics in Prometheus' text form; the registry of prom-client is one. */
+export interface Metrics {
+  readonly contentType: string;
+  /** All of them. */
+  metrics(): Promise<string>;
+  /** One of those in `metricInfos`. */
+  getSingleMetricAsString(name: string): Promise<string>;
 }
 
 /** The operators' port: metrics, health, and what other rooms add. */
@@ -91,7 +99,11 @@ export async function openAdmin(parts: AdminParts, options: AdminOptions): Promi
 }
 
 function addOwnRoutes(routes: RouteTable, { metrics, reasons }: AdminParts): void {
-  const scrape = async () => ({ status: 200, body: await metrics.metrics(), contentType: metrics.contentType });
+  const scrape: AdminHandler = async ({ query }) => {
+    const names = query.getAll("name[]");
+    const body = names.length === 0 ? await metrics.metrics() : await chosen(metrics, new Set(names));
+    return { status: 200, body, contentType: metrics.contentType };
+  };
   const live = async () => ({ status: 200, body: { live: true } });
   const ready = async () => {
     const why = reasons();
@@ -102,6 +114,13 @@ function addOwnRoutes(routes: RouteTable, { metrics, reasons }: AdminParts): voi
   routes.add("GET", "/metrics", scrape, "open");
   for (const path of ["/healthz", "/alive"]) routes.add("GET", path, live, "open");
   for (const path of ["/readyz", "/ready"]) routes.add("GET", path, ready, "open");
+}
+
+/** The metrics of these names, without those that nobody knows. */
+async function chosen(metrics: Metrics, names: ReadonlySet<string>): Promise<string> {
+  const known = metricInfos.filter(({ name }) => names.has(name));
+  const texts = await Promise.all(known.map(({ name }) => metrics.getSingleMetricAsString(name)));
+  return texts.map((text) => `${text}\n`).join("\n");
 }
 
 function refused(where: string, failure: unknown): MassaError {

@@ -242,7 +242,11 @@ export const configSchema = z.strictObject({
     ),
   }),
   crdt: z.strictObject({
-    initialRead: setting(oneOf("local"), "local", "What an activation reads before its first command"),
+    initialRead: setting(
+      oneOf("local"),
+      "local",
+      "What an activation reads before its first command; `local`, what this node has, is all there is",
+    ),
     catchUpAfter: setting(
       duration(),
       "50ms",
@@ -376,7 +380,12 @@ export const configSchema = z.strictObject({
     ),
   }),
   eventing: z.strictObject({
-    inFlight: setting(count(), "256", "Messages of one subscription under way", "the next ones stay in the topic"),
+    inFlight: setting(
+      count(),
+      "256",
+      "Messages of one subscription under way; and messages of all topics together that are published and not confirmed",
+      "the next ones stay in the topic; the next one to publish fails with RESOURCE_EXHAUSTED",
+    ),
     maxAttempts: setting(count(1, 1_000), "5", "Attempts at one message", "it goes to the dead letters"),
     timeout: setting(duration(), "1m", "How long one attempt at a message may take", "it counts as failed"),
     publishTimeout: setting(

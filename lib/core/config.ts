@@ -112,8 +112,9 @@ function readFile(path: string, text: string): Source {
   try {
     root = parseYaml(text);
   } catch (failure) {
-    const reason = failure instanceof Error ? failure.message.split("\n")[0] : String(failure);
-    return { found: [], problems: [`${path} is no YAML: ${reason ?? ""}`], notes: [] };
+    const reason = failure instanceof Error ? failure.message : String(failure);
+    // The lines after the first show the place once more.
+    return { found: [], problems: [`${path} is no YAML: ${reason.split("\n")[0]!.replace(/:$/, "")}`], notes: [] };
   }
   if (root === null) return { found: [], problems: [], notes: [`${path} is empty`] };
   if (!isGroup(root)) return { found: [], problems: [`${path} must hold groups of settings`], notes: [] };

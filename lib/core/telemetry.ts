@@ -84,6 +84,21 @@ const histograms = {
   massa_store_commit_writes: ["Writes gathered in one commit of the embedded store", [], [1, 2, 4, 8, 16, 64, 256]],
 } as const satisfies Record<string, readonly [help: string, labels: readonly string[], buckets: readonly number[]]>;
 
+/** What a metric is, for those who list all. */
+export interface MetricInfo {
+  readonly name: string;
+  readonly type: "counter" | "gauge" | "histogram";
+  readonly labels: readonly string[];
+  readonly help: string;
+}
+
+/** Every metric, by name. */
+export const metricInfos: readonly MetricInfo[] = [
+  ...infosOf("counter", counters),
+  ...infosOf("gauge", gauges),
+  ...infosOf("histogram", histograms),
+].sort((left, right) => (left.name < right.name ? -1 : 1));
+
 export type CounterName = keyof typeof counters;
 export type GaugeName = keyof typeof gauges;
 export type HistogramName = keyof typeof histograms;
@@ -98,6 +113,13 @@ export interface Telemetry {
 
 /** Counts nothing; for tests and for parts used alone. */
 export const silentTelemetry: Telemetry = { count: () => undefined, gauge: () => undefined, observe: () => undefined };
+
+function infosOf(
+  type: MetricInfo["type"],
+  metrics: Readonly<Record<string, readonly [help: string, labels: readonly string[], ...unknown[]]>>,
+): MetricInfo[] {
+  return Object.entries(metrics).map(([name, [help, labels]]) => ({ name, type, labels, help }));
+}
 
 /** The Prometheus side: the same registry serves `/metrics`. */
 export function createTelemetry(): { readonly telemetry: Telemetry; readonly registry: Registry } {

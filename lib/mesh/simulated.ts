@@ -41,7 +41,7 @@ export interface SimulatedNetworkOptions {
 }
 
 /** A network where nothing goes wrong. */
-export const faultless: Faults = { lost: 0, duplicated: 0, reordered: 0, reorderedByMs: 0 };
+const faultless: Faults = { lost: 0, duplicated: 0, reordered: 0, reorderedByMs: 0 };
 
 const quiet: SimulatedNetworkOptions = {
   latencyMinMs: 1,

@@ -1,10 +1,10 @@
 // `npm start`: three proxies in a mesh, each with the stock function behind it, on this machine.
 import { join } from "node:path";
-import type { KeptProcess, Recipe } from "./kept-process.ts";
-import { host, portRow } from "./ports.ts";
-import { type ProxyRecipe, run, table } from "./stage.ts";
+import type { KeptProcess, Recipe } from "../kept-process.ts";
+import { host, portRow } from "../ports.ts";
+import { type ProxyRecipe, run, table } from "../stage.ts";
 
-const root = join(import.meta.dirname, "..");
+const root = join(import.meta.dirname, "../..");
 const letters = ["a", "b", "c"];
 /** Each kind takes three ports in a row. */
 const rows = {
