@@ -57,6 +57,16 @@ for (const { name, ask } of versions) {
       assert.deepEqual(framesOf(answered).messages, ["re:x"]);
     });
 
+    test("takes its media types in any case, and no text where that is not acceptable", async () => {
+      await using harness = await openHttp({ answer: echo });
+      const headers = { "content-type": "Application/gRPC-Web+Proto", accept: "application/grpc-web-text;q=0" };
+      const answered = await ask(harness.port, { path: "/t.S/Unary", headers, body: framed("x") });
+      assert.equal(answered.headers["content-type"], "application/grpc-web+proto");
+      const accept = "*/*, Application/Grpc-Web-Text";
+      const asText = await ask(harness.port, { path: "/t.S/Unary", headers: { ...binary, accept }, body: framed("x") });
+      assert.equal(asText.headers["content-type"], "application/grpc-web-text+proto");
+    });
+
     test("hands on path, metadata and deadline as gRPC does", async () => {
       await using harness = await openHttp();
       const headers = { ...binary, "grpc-timeout": "30m", "x-one": "a", "x-raw-bin": "AP8=" };
@@ -69,7 +79,10 @@ for (const { name, ask } of versions) {
       ]);
       assert.ok(call.command.deadlineAtMs! > performance.now());
       const { trailers } = framesOf(await asked);
-      assert.equal(trailers, "grpc-status: 4\r\ngrpc-message: no answer within the 30m that the client set\r\n");
+      assert.equal(
+        trailers,
+        "grpc-status: 4\r\ngrpc-message: the call did not end within 30 ms, the client's deadline\r\n",
+      );
       assert.deepEqual(call.events, ["halfClose", "cancel"]);
     });
 

@@ -24,7 +24,10 @@ const methods = ["Unary", "In<", "Out>", "Both<>", "Raw=", "RawOut>=", "RawIn<="
 const rules = {
   Unary: {
     pattern: { case: "get", value: "/things/{text}" },
-    additionalBindings: [{ pattern: { case: "post", value: "/t.S/Unary" }, body: "*" }],
+    additionalBindings: [
+      { pattern: { case: "post", value: "/t.S/Unary" }, body: "*" },
+      { pattern: { case: "put", value: "/numbers/{number}" }, body: "*" },
+    ],
   },
   Out: {
     pattern: { case: "get", value: "/watch/{text}" },
@@ -33,7 +36,7 @@ const rules = {
 } as const;
 
 /** `service t.S` of messages `t.M { string text = 1; int64 number = 2; }`; `<` streams in, `>` streams out, `=` speaks google.api.HttpBody. */
-export function httpTable(): ServiceTable {
+function httpTable(): ServiceTable {
   const file = create(FileDescriptorProtoSchema, {
     name: "t.proto",
     package: "t",
@@ -203,7 +206,7 @@ export async function ask1(port: number, { body, ...asked }: Asked): Promise<Ans
 }
 
 /** One request over HTTP/2 by `node:http2`. */
-export async function ask2(port: number, { body, method = "POST", path, headers = {} }: Asked): Promise<Answered> {
+async function ask2(port: number, { body, method = "POST", path, headers = {} }: Asked): Promise<Answered> {
   const session = http2.connect(`http://127.0.0.1:${port}`);
   try {
     const stream = session.request(

@@ -165,7 +165,6 @@ suite("HTTP/1.1: what is malformed", () => {
     "a length beyond all numbers": head("POST /t.S/Unary HTTP/1.1", `content-length: ${"9".repeat(30)}`) + "{}",
     "chunked not last": head("POST /t.S/Unary HTTP/1.1", "transfer-encoding: chunked, gzip") + "0\r\n\r\n",
     "chunked twice": head("POST /t.S/Unary HTTP/1.1", chunked, chunked) + "0\r\n\r\n",
-    "an unknown coding": head("POST /t.S/Unary HTTP/1.1", "transfer-encoding: xchunked") + "0\r\n\r\n",
     "a space before the colon": head("POST /t.S/Unary HTTP/1.1", "content-length : 2") + "{}",
     "a folded header": head("POST /t.S/Unary HTTP/1.1", "x-a: 1", " folded", "content-length: 2") + "{}",
     "a bare CR in a header": head("GET /things/a HTTP/1.1", "x-a: 1\rx-b: 2"),
@@ -175,6 +174,13 @@ suite("HTTP/1.1: what is malformed", () => {
     "two hosts": head("GET /things/a HTTP/1.1", "host: y"),
     "a space in the target": head("GET /things/a b HTTP/1.1"),
     "another version": head("GET /things/a HTTP/3.0"),
+    "chunks by HTTP/1.0": head("POST /t.S/Unary HTTP/1.0", "connection: keep-alive", chunked) + "2\r\n{}\r\n0\r\n\r\n",
+    ...Object.fromEntries(
+      ["a b", "a,b", "a/b", "a@b", "http://x", "\xe4", "[::1", "a:b", "a?b", "a#b"].map((host) => [
+        `the host ${host}`,
+        `GET /things/a HTTP/1.1\r\nhost: ${host}\r\n\r\n`,
+      ]),
+    ),
   };
   for (const [title, text] of Object.entries(cases)) {
     test(`refuses ${title} with 400 and closes`, async () => {
@@ -185,6 +191,90 @@ suite("HTTP/1.1: what is malformed", () => {
       assert.match(received, /connection: close/i);
     });
   }
+
+  for (const host of ["", "a", "A.b-c_d:80", "127.0.0.1:", "[::1]:9001", "x%20y"]) {
+    test(`takes the host ${JSON.stringify(host)}`, async () => {
+      await using harness = await openHttp({ answer: echo });
+      const client = new RawClient(harness.port);
+      client.send(`GET /things/a HTTP/1.1\r\nhost: ${host}\r\n\r\n`);
+      await client.until((received) => received.includes("re:a"));
+      client.socket.destroy();
+    });
+  }
+
+  const unserved: Readonly<Record<string, readonly [status: number, text: string, said: RegExp]>> = {
+    "an unknown coding": [501, head("POST /t.S/Unary HTTP/1.1", "transfer-encoding: xchunked"), /"xchunked"/],
+    "a coding besides chunked": [
+      501,
+      `${head("POST /t.S/Unary HTTP/1.1", "transfer-encoding: gzip, Chunked")}2\r\n{}\r\n0\r\n\r\n`,
+      /transfer-encoding "gzip, Chunked" is not supported/,
+    ],
+    CONNECT: [501, head("CONNECT x:80 HTTP/1.1"), /CONNECT is not served/],
+    "an unknown method": [501, head("FOO /things/a HTTP/1.1"), /method FOO is not known/],
+    "a method that only begins as one": [501, head("GETTER /things/a HTTP/1.1"), /method GETTER is not known/],
+    "a method in lower case": [501, head("get /things/a HTTP/1.1"), /method get is not known/],
+    "HTTP/2.0 in the form of HTTP/1.1": [505, head("GET /things/a HTTP/2.0"), /HTTP\/2\.0 is not served in this form/],
+    "a request without version": [505, "GET /things/a\r\n\r\n", /HTTP\/0\.9 is not served/],
+    "an unknown expectation": [417, head("GET /things/a HTTP/1.1", "expect: miracles"), /expect: miracles is not/],
+    "an unknown expectation and no host": [400, "GET /things/a HTTP/1.1\r\nexpect: miracles\r\n\r\n", /host/],
+  };
+  for (const [title, [status, text, said]] of Object.entries(unserved)) {
+    test(`refuses ${title} with ${status} and closes, after the answers before it`, async () => {
+      await using harness = await openHttp();
+      const alone = await refused(harness.port, text + get("smuggled"));
+      assert.deepEqual(statuses(alone), [status], alone);
+      assert.match(alone, /connection: close/i);
+      assert.match(alone, said);
+      const client = new RawClient(harness.port);
+      client.send(get("a") + text + get("smuggled"));
+      const call = await harness.opened();
+      call.reply(message("re:a"));
+      call.caller.end();
+      const received = await client.closed();
+      assert.deepEqual([statuses(received), texts(received)], [[200, status], ["re:a"]]);
+      assert.match(received, said);
+      assert.equal(harness.front.calls, 0);
+    });
+  }
+
+  test("answers nothing to whoever speaks something else", async () => {
+    await using harness = await openHttp();
+    for (const text of ["SSH-2.0-OpenSSH_9.6\r\n", "USER anonymous\r\n", "FOO x y HTTP/1.1\r\n\r\n"]) {
+      assert.equal(await refused(harness.port, text), "", text);
+    }
+  });
+
+  test("keeps a streamed answer and its back-pressure alive before a CONNECT", async () => {
+    await using harness = await openHttp();
+    const client = new RawClient(harness.port);
+    client.socket.pause();
+    client.send(head("GET /watch/a HTTP/1.1") + head("CONNECT x:80 HTTP/1.1"));
+    const call = await harness.opened();
+    const part = message("x".repeat(1024 * 1024));
+    while (!call.events.includes("pause")) {
+      call.reply(part);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    client.socket.resume();
+    await call.until(() => call.events.includes("resume"));
+    call.caller.end();
+    assert.deepEqual(statuses(await client.closed()), [200, 501]);
+    const gone = new RawClient(harness.port);
+    gone.send(head("GET /watch/a HTTP/1.1") + head("CONNECT x:80 HTTP/1.1"));
+    const other = await harness.opened();
+    gone.socket.end("what nobody reads");
+    await other.until(() => other.events.includes("cancel"));
+  });
+
+  test("serves nothing behind an offer of an upgrade, for the connection closes with its answer", async () => {
+    await using harness = await openHttp({ answer: echo });
+    const offer = ["connection: upgrade, http2-settings", "upgrade: h2c", "http2-settings: AAMAAABkAAQAAP__"];
+    for (const text of [get("a", ...offer), post("/t.S/Unary", '{"text":"a"}', ...offer)]) {
+      const received = await refused(harness.port, text + get("b"));
+      assert.deepEqual([statuses(received), texts(received)], [[200], ["re:a"]]);
+      assert.match(received, /connection: close/i);
+    }
+  });
 
   test("refuses a body whose chunks are malformed, and cancels a call that took some of it", async () => {
     await using harness = await openHttp();
@@ -241,6 +331,7 @@ suite("HTTP/1.1: what is malformed", () => {
     assert.deepEqual(metadata, [2_500]);
     const over = await refused(harness.port, get("a", ...many.map((header) => `long-${header}-text`)));
     assert.match(over, /^HTTP\/1\.1 431 [^]*over limits\.headers of 16384 bytes/);
+    assert.deepEqual(harness.counted, ["massa_front_refused_total http1", "massa_limit_reached_total limits.headers"]);
   });
 });
 
@@ -292,10 +383,40 @@ suite("HTTP/1.1: slow and absent clients", () => {
     client.socket.destroy();
     assert.deepEqual(statuses(await refused(harness.port, expecting("/t.S/Unary", 2_000))), [413]);
     assert.deepEqual(statuses(await refused(harness.port, expecting("/no", 10))), [404]);
-    const other = new RawClient(harness.port);
-    other.send(head("POST /t.S/Unary HTTP/1.1", "content-length: 2", "expect: miracles"));
-    assert.deepEqual(statuses(await other.until((received) => received.includes("\r\n\r\n"))), [417]);
-    other.socket.destroy();
+  });
+
+  test("does not ask for a body that cannot be of use", async () => {
+    await using harness = await openHttp({ answer: (call) => (call.command.payload ? echo(call) : undefined) });
+    const expecting = (line: string, ...headers: string[]) =>
+      head(`${line} HTTP/1.1`, "content-length: 14", "expect: 100-continue", ...headers);
+    const wrongType = await refused(harness.port, expecting("POST /t.S/Unary", "content-type: text/plain"));
+    assert.deepEqual(statuses(wrongType), [400]);
+    assert.match(wrongType, /Bad Request: the content type must be application\/json/);
+    const noType = await refused(harness.port, expecting("POST /t.S/In"));
+    assert.deepEqual(statuses(noType), [400]);
+    const wrongPath = await refused(harness.port, expecting("PUT /numbers/x", "content-type: application/json"));
+    assert.deepEqual(statuses(wrongPath), [400]);
+    assert.match(wrongPath, /Bad Request: number: /);
+    const noBody = await refused(harness.port, expecting("GET /things/a"));
+    assert.deepEqual([statuses(noBody), texts(noBody)], [[200], ["re:a"]]);
+    for (const [path, type] of [
+      ["/t.S/In", "application/x-ndjson"],
+      ["/t.S/RawIn", "text/csv"],
+    ] as const) {
+      const client = new RawClient(harness.port);
+      client.send(expecting(`POST ${path}`, `content-type: ${type}`));
+      await client.until((received) => received.includes("100 Continue"));
+      client.socket.destroy();
+    }
+  });
+
+  test("tells a client of an unknown expectation at once, and waits for the body that it sends nonetheless", async () => {
+    await using harness = await openHttp();
+    const client = new RawClient(harness.port);
+    client.send(head("POST /t.S/Unary HTTP/1.1", "content-length: 2", "expect: miracles"));
+    await client.until((received) => received.includes("expect: miracles is not supported"));
+    client.send("{}");
+    assert.deepEqual(statuses(await client.closed()), [417]);
   });
 
   test("holds only so much for a client that never reads, and ends its call with it", async () => {

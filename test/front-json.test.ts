@@ -56,6 +56,47 @@ for (const { name, ask } of versions) {
       assert.deepEqual([headers["x-back"], headers["x-newline"]], ["yes", undefined]);
     });
 
+    test("makes an entry of each binary value, one of all cookies, and none of what is transport", async () => {
+      await using harness = await openHttp();
+      const asked = ask(harness.port, {
+        ...unary,
+        // Over HTTP/2 Node sends a list of cookies as headers of their own.
+        headers: { ...jsonType, "x-q-bin": "AQID,BAUG", cookie: ["a=1", "b=2", "c=3"], "content-encoding": "gzip" },
+        body: gzipSync("{}"),
+      });
+      const call = await harness.opened();
+      assert.deepEqual(
+        call.command.metadata.filter(({ key }) => key !== "date"),
+        [
+          { key: "x-q-bin", value: Buffer.from([1, 2, 3]) },
+          { key: "x-q-bin", value: Buffer.from([4, 5, 6]) },
+          { key: "cookie", value: "a=1; b=2; c=3" },
+        ],
+      );
+      call.reply(message(""), [
+        { key: "set-cookie", value: "a=1; Expires=Wed, 21 Oct 2026 07:28:00 GMT" },
+        { key: "Set-Cookie", value: "b=2" },
+        { key: "set-cookie", value: "c=3" },
+        { key: "x-list", value: "1" },
+        { key: "x-list", value: "2" },
+        { key: "content-encoding", value: "gzip" },
+      ]);
+      call.caller.end();
+      const { headers } = await asked;
+      assert.deepEqual(headers["set-cookie"], ["a=1; Expires=Wed, 21 Oct 2026 07:28:00 GMT", "b=2", "c=3"]);
+      assert.deepEqual([headers["x-list"], headers["content-encoding"]], ["1, 2", undefined]);
+    });
+
+    test("says when it answered", async () => {
+      await using harness = await openHttp({ answer: echo });
+      const before = Math.floor(Date.now() / 1_000) * 1_000;
+      for (const path of ["/things/a", "/watch/a", "/no"]) {
+        const { headers } = await ask(harness.port, { method: "GET", path });
+        const said = Date.parse(headers["date"]!);
+        assert.ok(said >= before && said <= Date.now(), `${path}: ${headers["date"]}`);
+      }
+    });
+
     test("takes fields from path and query, and no body where the rule has none", async () => {
       await using harness = await openHttp({ answer: echo });
       const get = { method: "GET", path: "/things/a%20b?number=5" };
@@ -153,6 +194,12 @@ for (const { name, ask } of versions) {
         const { status, headers, body } = await asked;
         assert.deepEqual([status, body, headers["content-type"]], [200, "<svg/>", expected]);
       }
+      const zipped = ask(harness.port, { path: "/t.S/Raw", headers: jsonType, body: "{}" });
+      const call = await harness.opened();
+      call.reply(rawBody("text/plain", "as if zipped"), [{ key: "content-encoding", value: "gzip" }]);
+      call.caller.end();
+      const { headers, body } = await zipped;
+      assert.deepEqual([headers["content-encoding"], body], ["gzip", "as if zipped"]);
     });
 
     test("refuses a body over limits.message before, while and after it is read", async () => {
@@ -202,7 +249,7 @@ for (const { name, ask } of versions) {
       const call = await harness.opened();
       assert.ok(call.command.deadlineAtMs! > performance.now());
       const { status, body } = await asked;
-      assert.deepEqual([status, body], [504, "no answer within the 20m that the client set"]);
+      assert.deepEqual([status, body], [504, "the call did not end within 20 ms, the client's deadline"]);
       assert.deepEqual(call.events, ["halfClose", "cancel"]);
     });
 
@@ -251,6 +298,10 @@ for (const { name, ask } of versions) {
       const events = await ask(harness.port, { method: "GET", path: "/watch/x", headers: { accept } });
       assert.equal(events.headers["content-type"], "text/event-stream");
       assert.equal(events.body, 'data: {"text":"a","number":"0"}\n\ndata: {"text":"b","number":"0"}\n\n');
+      for (const refusing of ["text/event-stream;q=0", "*/*, Text/Event-Stream ; q=0.000"]) {
+        const refused = await ask(harness.port, { method: "GET", path: "/watch/x", headers: { accept: refusing } });
+        assert.equal(refused.headers["content-type"], "application/json", refusing);
+      }
     });
 
     test("answers with nothing where there is nothing, and HEAD with the headers alone", async () => {

@@ -87,6 +87,26 @@ suite("front port: HTTP/1.1", () => {
     assert.match(answer, /^HTTP\/1\.1 404 /);
   });
 
+  test("takes an empty line before the first request, and methods of any letters", async () => {
+    await using harness = await openHarness();
+    const rest = "/ HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    const sent: readonly (readonly string[])[] = [
+      [`\r\nGET ${rest}`],
+      ["\r", "\nG", "E", `T ${rest}`],
+      [`M-SEARCH ${rest}`],
+      ["M-", `SEARCH ${rest}`],
+    ];
+    for (const pieces of sent) assert.match(await say(harness.front.port, ...pieces), /^HTTP\/1\.1 404 /);
+    assert.match(await say(harness.front.port, `A ${rest}`), /^HTTP\/1\.1 501 [^]*method A is not known/);
+    for (const garbage of ["\r\n\r\n\r\n", "\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "{}\r\n"]) {
+      assert.match(
+        await say(harness.front.port, garbage),
+        /^HTTP\/1\.1 400 [^]*neither HTTP\/2 nor HTTP\/1\.1/,
+        garbage,
+      );
+    }
+  });
+
   test("refuses bad requests and large headers", async () => {
     await using harness = await openHarness();
     assert.match(await say(harness.front.port, "GET / HTTP/9.9\r\n\r\n"), /^HTTP\/1\.1 400 Bad Request/);
@@ -225,6 +245,8 @@ suite("front port: HTTP/2 that is no gRPC", () => {
     const base = { ":method": "POST", ":path": "/t.S/Unary", "content-type": "application/grpc+proto", te: "trailers" };
     const fine = await request(port, base, Buffer.from([0, 0, 0, 0, 1, 65]));
     assert.deepEqual([fine.response[":status"], fine.body], [200, "\0\0\0\0\u0001A"]);
+    const shouted = await request(port, { ...base, "content-type": "Application/GRPC" }, Buffer.from([0, 0, 0, 0, 0]));
+    assert.deepEqual([shouted.response[":status"], shouted.response["grpc-status"]], [200, undefined]);
     const late = await request(port, { ...base, "grpc-timeout": "soon" }, Buffer.from([0, 0, 0, 0, 0]));
     assert.deepEqual(
       [late.response["grpc-status"], late.response["grpc-message"]],

@@ -2,12 +2,13 @@ import { gzipSync } from "node:zlib";
 import { MassaError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
 import type { Telemetry } from "../core/telemetry.ts";
-import type { Cancel, World } from "../core/world.ts";
+import type { World } from "../core/world.ts";
 import type { Call, Caller, Command, Router } from "../routing/command.ts";
 import type { Budget } from "../wire/http2-budget.ts";
 import { FrameReader, frameOf } from "../wire/http2-frames.ts";
 import type { HeaderBlock, HeaderList, ServerStream, StreamReceiver } from "../wire/http2.ts";
 import type { AnyValue, MetadataEntry } from "../wire/protocol.ts";
+import { Deadline } from "./deadline.ts";
 import { timeoutMsOf, trailersOf } from "./grpc-text.ts";
 import { metadataBytes, metadataOf, withMetadata } from "./metadata.ts";
 
@@ -51,8 +52,7 @@ export class GrpcCall implements StreamReceiver, Caller {
   readonly #reader: FrameReader;
   readonly #metadata: readonly MetadataEntry[];
   #acceptsGzip = false;
-  #deadlineAtMs: number | undefined;
-  #cancelDeadline: Cancel | undefined;
+  #deadline: Deadline | undefined;
   #call: Call | undefined;
   #payload: AnyValue | undefined;
   #inputEnded = false;
@@ -153,7 +153,7 @@ export class GrpcCall implements StreamReceiver, Caller {
     if (this.#over) return;
     this.#finish();
     if (error.cause !== undefined) this.#logCause(error);
-    const trailers = trailersOf(error);
+    const trailers = trailersOf(this.#deadline?.told(error) ?? error);
     if (this.#responded) this.#stream.finish(trailers);
     else this.#stream.respondOnly({ ...plainHeaders, ...trailers });
   }
@@ -179,17 +179,13 @@ export class GrpcCall implements StreamReceiver, Caller {
       this.fail(new MassaError("internal", `malformed grpc-timeout: ${text}`));
       return;
     }
-    const { clock } = this.#parts.world;
-    this.#deadlineAtMs = clock.monotonic() + timeoutMs;
-    this.#cancelDeadline = clock.after(Math.min(timeoutMs, timerMsMax), () => {
-      this.abort(new MassaError("deadline", `no answer within the ${text} that the client set`));
-    });
+    this.#deadline = new Deadline(this.#parts.world.clock, timeoutMs, (error) => this.abort(error));
   }
 
   #open(payload: AnyValue | undefined): void {
     const { service, method, router } = this.#route;
     const metadata = this.#metadata;
-    const deadlineAtMs = this.#deadlineAtMs;
+    const deadlineAtMs = this.#deadline?.atMs;
     const command: Command =
       deadlineAtMs === undefined
         ? { service, method, metadata, payload, hops: 0 }
@@ -316,12 +312,9 @@ export class GrpcCall implements StreamReceiver, Caller {
 
   #finish(): void {
     this.#over = true;
-    this.#cancelDeadline?.();
+    this.#deadline?.cancel();
   }
 }
-
-/** The longest delay that a timer takes; a later deadline counts as this one. */
-const timerMsMax = 2 ** 31 - 1;
 
 /** The answer to a call that reaches no route. */
 export function refuse(stream: ServerStream, error: MassaError): void {

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { errorCode, type HeaderBlock, type HeaderList, type StreamReceiver } from "../wire/http2.ts";
-import { targetOf, withExtra, type Exchange, type ServeExchange } from "./exchange.ts";
+import { headerOf, targetOf, withExtra, type Exchange, type ServeExchange } from "./exchange.ts";
+import { refusalOf, type Refusal } from "./http1-head.ts";
 
 const none: HeaderBlock = {};
 
@@ -13,6 +14,9 @@ export interface ExchangeOwner {
   /** The response has ended, or the connection is lost. */
   exchanged(exchange: Http1Exchange): void;
 }
+
+/** What the client expects before it goes on: nothing, to be told to send the body, or what nobody here knows. */
+export type Expectation = "none" | "continue" | "unknown";
 
 /** An exchange over HTTP/1.1 (or 1.0), on the request and response of `node:http`. */
 export class Http1Exchange implements Exchange {
@@ -29,15 +33,15 @@ export class Http1Exchange implements Exchange {
   #saysClose = false;
   #hasBegun = false;
   #receiver: StreamReceiver | undefined;
-  #refusal: string | undefined;
+  #refusal: Refusal | undefined;
   /** The rest of the request never comes. */
   #isMalformed = false;
 
-  constructor(request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean, owner: ExchangeOwner) {
+  constructor(request: IncomingMessage, response: ServerResponse, expectation: Expectation, owner: ExchangeOwner) {
     this.#request = request;
     this.#response = response;
     this.#owner = owner;
-    this.#awaitsContinue = awaitsContinue;
+    this.#awaitsContinue = expectation === "continue";
     this.method = request.method!;
     const { path, query } = targetOf(request.url!);
     this.path = path;
@@ -45,7 +49,10 @@ export class Http1Exchange implements Exchange {
     this.headers = lowerCased(request.rawHeaders);
     request.on("error", ignoreError);
     response.on("error", ignoreError);
-    if (!hasOneHost(this.headers, request.httpVersionMinor)) this.#refusal = "the request needs one host header";
+    // Of what comes in one packet behind a request that offers an upgrade, Node reads nothing.
+    if (headerOf(this.headers, "upgrade") !== undefined) response.shouldKeepAlive = false;
+    this.#refusal = refusalOf(request.httpVersion, this.headers);
+    if (expectation === "unknown") this.#refusal ??= unknownExpectation(this.headers);
   }
 
   /** Whether the connection closes after this exchange, so that no request behind it counts. */
@@ -89,16 +96,20 @@ export class Http1Exchange implements Exchange {
   }
 
   /** The rest of the request cannot be understood: the last answer of the connection says so, if none has begun. */
-  refuse(text: string): void {
-    this.#refusal = text;
+  refuse(refusal: Refusal): void {
+    this.#refusal ??= refusal;
     this.#isMalformed = true;
-    if (this.#hasBegun) this.#answerRefusal(text);
+    if (this.#hasBegun) this.#answerRefusal(this.#refusal);
   }
 
-  #answerRefusal(text: string): void {
+  #answerRefusal({ status, text }: Refusal): void {
     if (this.#response.headersSent) this.abort();
-    else
-      this.respondWhole(400, { "content-type": "text/plain; charset=utf-8", connection: "close" }, Buffer.from(text));
+    else this.respondWhole(status, { "content-type": "text/plain; charset=utf-8" }, Buffer.from(text));
+  }
+
+  /** The connection takes bytes again, which Node tells of by itself as long as it reads from it. */
+  drained(): void {
+    this.#receiver?.drained();
   }
 
   proceed(): void {
@@ -182,11 +193,9 @@ export class Http1Exchange implements Exchange {
   }
 }
 
-/** HTTP/1.1 asks for exactly one, HTTP/1.0 for none (RFC 9112 section 3.2). */
-function hasOneHost(headers: HeaderList, minorVersion: number): boolean {
-  let count = 0;
-  for (let at = 0; at < headers.length; at += 2) if (headers[at] === "host") count += 1;
-  return count === 1 || (count === 0 && minorVersion === 0);
+function unknownExpectation(headers: HeaderList): Refusal {
+  const shown = headerOf(headers, "expect")?.slice(0, 100);
+  return { status: 417, text: `expect: ${shown} is not supported: use 100-continue or nothing` };
 }
 
 function lowerCased(rawHeaders: readonly string[]): HeaderList {

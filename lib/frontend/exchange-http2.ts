@@ -14,9 +14,12 @@ export class Http2Exchange implements Exchange {
   readonly awaitsContinue = false;
   extraHeaders: HeaderBlock = none;
   readonly #stream: ServerStream;
+  readonly #date: () => string;
 
-  constructor(stream: ServerStream, method: string, target: string, headers: HeaderList) {
+  /** `date`: what a `date` header says now. */
+  constructor(stream: ServerStream, method: string, target: string, headers: HeaderList, date: () => string) {
     this.#stream = stream;
+    this.#date = date;
     this.method = method;
     const { path, query } = targetOf(target);
     this.path = path;
@@ -33,7 +36,7 @@ export class Http2Exchange implements Exchange {
   }
 
   respond(status: number, headers: HeaderBlock): void {
-    this.#stream.respond({ ":status": String(status), ...withExtra(headers, this.extraHeaders) });
+    this.#stream.respond(this.#headOf(status, headers));
   }
 
   write(bytes: Uint8Array): boolean {
@@ -47,8 +50,7 @@ export class Http2Exchange implements Exchange {
   respondWhole(status: number, headers: HeaderBlock, body: Uint8Array | string = ""): void {
     const bytes = Buffer.byteLength(body);
     const head = {
-      ":status": String(status),
-      ...withExtra(headers, this.extraHeaders),
+      ...this.#headOf(status, headers),
       ...(status === 204 ? none : { "content-length": String(bytes) }),
     };
     if (bytes === 0 || this.method === "HEAD") {
@@ -70,5 +72,9 @@ export class Http2Exchange implements Exchange {
 
   resume(): void {
     this.#stream.resume();
+  }
+
+  #headOf(status: number, headers: HeaderBlock): HeaderBlock {
+    return { ":status": String(status), date: this.#date(), ...withExtra(headers, this.extraHeaders) };
   }
 }

@@ -47,6 +47,17 @@ export function headerOf(headers: HeaderList, name: string): string | undefined 
   return value;
 }
 
+/** Whether `accept` names one of these media types, lower-case, with a weight that is not 0 (RFC 9110 section 12.5.1). */
+export function accepts(headers: HeaderList, ...types: readonly string[]): boolean {
+  const ranges = headerOf(headers, "accept")?.toLowerCase().split(",") ?? [];
+  return ranges.some((range) => {
+    const [type, ...parameters] = range.split(";");
+    return types.includes(type!.trim()) && !parameters.some((parameter) => weightless.test(parameter));
+  });
+}
+
+const weightless = /^\s*q=0(\.0*)?\s*$/;
+
 /** Cuts a request target into path and query; the absolute form of proxies loses its scheme and host (RFC 9112 section 3.2.2). */
 export function targetOf(text: string): { readonly path: string; readonly query: string } {
   const target = text.startsWith("/") ? text : text.replace(/^https?:\/\/[^/?]*/i, "");
@@ -59,5 +70,5 @@ export function targetOf(text: string): { readonly path: string; readonly query:
 export function withExtra(headers: HeaderBlock, extra: HeaderBlock): HeaderBlock {
   const all = { ...headers, ...extra };
   if (headers["vary"] === undefined || extra["vary"] === undefined) return all;
-  return { ...all, vary: `${headers["vary"]}, ${extra["vary"]}` };
+  return { ...all, vary: [headers["vary"], extra["vary"]].flat().join(", ") };
 }

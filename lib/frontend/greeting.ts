@@ -4,13 +4,18 @@ import type { Cancel, Clock } from "../core/world.ts";
 /** What the first bytes of a connection are: HTTP/2 with prior knowledge, HTTP/1.1, or nothing we know. */
 export type Greeting = "http2" | "http1" | "unknown";
 
-const bytesNeeded = 3;
+/** Three bytes of a method, which is a token of any letters, or a shorter one and what follows it. */
+const methodBegin = /^[\w!#$%&'*+.^`|~-]+( |$)/;
 
-/** Tells by the first bytes, three at least. No method of HTTP/1.1 begins with `PRI`. */
-function greetingOf(bytes: Uint8Array): Greeting {
-  const text = Buffer.from(bytes.subarray(0, bytesNeeded)).toString("latin1");
-  if (text === "PRI") return "http2";
-  return /^[A-Z]{3}$/.test(text) ? "http1" : "unknown";
+/** Tells by the first three bytes, undefined until they have come. No method of HTTP/1.1 begins with `PRI`. */
+function greetingOf(bytes: Buffer): Greeting | undefined {
+  const text = bytes.toString("latin1", 0, 5);
+  // An empty line before the first request is ignored (RFC 9112 section 2.2).
+  const start = text.startsWith("\r\n") ? 2 : 0;
+  const begin = text.slice(start, start + 3);
+  if (begin.length < 3) return undefined;
+  if (begin === "PRI") return start === 0 ? "http2" : "unknown";
+  return methodBegin.test(begin) ? "http1" : "unknown";
 }
 
 /**
@@ -35,7 +40,8 @@ export function awaitGreeting(
   };
   const taken = (chunk: Buffer) => {
     head = head ? Buffer.concat([head, chunk]) : chunk;
-    if (head.byteLength >= bytesNeeded) done(greetingOf(head));
+    const greeting = greetingOf(head);
+    if (greeting) done(greeting);
   };
   const gone = () => done(undefined);
   const cancel: Cancel = clock.after(timeoutMs, gone);

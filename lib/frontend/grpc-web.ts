@@ -3,7 +3,7 @@ import type { Cancel } from "../core/world.ts";
 import type { HeaderBlock, ServerStream, StreamReceiver } from "../wire/http2.ts";
 import { Base64Reader } from "./base64.ts";
 import type { GrpcCall } from "./call.ts";
-import { headerOf, type Exchange } from "./exchange.ts";
+import { accepts, type Exchange } from "./exchange.ts";
 
 /** How one request of gRPC-Web and its answer are written. */
 export interface WebForm {
@@ -14,8 +14,8 @@ export interface WebForm {
   readonly contentType: string;
 }
 
-const requestType = /^application\/grpc-web(-text)?(\+proto)?\s*(;|$)/;
-const textAccepted = /application\/grpc-web-text/;
+const requestType = /^application\/grpc-web(-text)?(\+proto)?\s*(;|$)/i;
+const textTypes = ["application/grpc-web-text", "application/grpc-web-text+proto"];
 
 /** Tells by the headers whether a request is gRPC-Web; undefined when it is not, or carries something else than protobuf. */
 export function webFormOf(exchange: Exchange, contentType: string): WebForm | undefined {
@@ -23,8 +23,8 @@ export function webFormOf(exchange: Exchange, contentType: string): WebForm | un
   if (!match) return undefined;
   const [, text, suffix = ""] = match;
   const isTextIn = text !== undefined;
-  const isTextOut = isTextIn || textAccepted.test(headerOf(exchange.headers, "accept") ?? "");
-  return { isTextIn, isTextOut, contentType: `application/grpc-web${isTextOut ? "-text" : ""}${suffix}` };
+  const isTextOut = isTextIn || accepts(exchange.headers, ...textTypes);
+  return { isTextIn, isTextOut, contentType: `application/grpc-web${isTextOut ? "-text" : ""}${suffix.toLowerCase()}` };
 }
 
 /** Makes of an exchange the stream that a gRPC call knows: trailers become the last frame of the body, text becomes base64. */
@@ -46,8 +46,8 @@ export class WebStream implements ServerStream {
   }
 
   respondOnly(headers: HeaderBlock): void {
-    const head: Record<string, string> = {};
-    const trailers: Record<string, string> = {};
+    const head: Record<string, string | string[]> = {};
+    const trailers: Record<string, string | string[]> = {};
     for (const [name, value] of Object.entries(headers)) {
       (name === "grpc-status" || name === "grpc-message" ? trailers : head)[name] = value;
     }
@@ -93,7 +93,7 @@ export class WebStream implements ServerStream {
 const trailersFlag = 0x80;
 
 function trailersFrame(trailers: HeaderBlock): Uint8Array {
-  const text = Object.entries(trailers).map(([name, value]) => `${name}: ${value}\r\n`);
+  const text = Object.entries(trailers).map(([name, value]) => `${name}: ${String(value)}\r\n`);
   const body = Buffer.from(text.join(""), "latin1");
   const frame = Buffer.alloc(5 + body.byteLength);
   frame[0] = trailersFlag;

@@ -3,6 +3,7 @@ import type { HeaderList, ServerStream, StreamReceiver } from "../wire/http2.ts"
 import { deaf, GrpcCall, refuse, type CallParts } from "./call.ts";
 import type { ServeExchange } from "./exchange.ts";
 import { Http2Exchange } from "./exchange-http2.ts";
+import { createHttpDate } from "./http-date.ts";
 import { unknownPath, type Routes } from "./grpc-routes.ts";
 import type { OpenCalls } from "./open-calls.ts";
 
@@ -26,12 +27,13 @@ interface RequestHead {
 
 export function createGrpcFront(parts: GrpcFrontParts): GrpcFront {
   const { calls, serveHttp } = parts;
+  const date = createHttpDate(parts.world.clock);
   let routes: Routes = new Map();
 
   function stream(stream: ServerStream, headers: HeaderList, ended: boolean): StreamReceiver {
     const { method, path, contentType } = headOf(headers);
     if (method !== "POST" || contentType === undefined || !isGrpc(contentType)) {
-      return serveHttp(new Http2Exchange(stream, method, path, withoutPseudo(headers)), ended);
+      return serveHttp(new Http2Exchange(stream, method, path, withoutPseudo(headers), date), ended);
     }
     const route = routes.get(path);
     if (!route || calls.refusing) {
@@ -57,7 +59,7 @@ const shuttingDown = new MassaError("unavailable", "the proxy is shutting down")
 
 function isGrpc(contentType: string): boolean {
   if (contentType === "application/grpc" || contentType === "application/grpc+proto") return true;
-  return /^application\/grpc(\+proto)?\s*;/.test(contentType);
+  return /^application\/grpc(\+proto)?\s*(;|$)/i.test(contentType);
 }
 
 function headOf(headers: HeaderList): RequestHead {

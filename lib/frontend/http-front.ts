@@ -30,7 +30,7 @@ export function createHttpFront(parts: HttpFrontParts): HttpFront {
     if (exchange.method === "OPTIONS" && preflight(exchange)) return deaf;
     if (exchange.method === "POST") {
       const type = headerOf(exchange.headers, "content-type");
-      if (type?.startsWith("application/grpc") === true) return serveGrpc(exchange, type, ended);
+      if (type !== undefined && isGrpc(type)) return serveGrpc(exchange, type, ended);
     }
     const match = http.find(exchange.method, exchange.path) ?? headOf(exchange);
     if (!match) return servePlain(exchange, ended);
@@ -126,4 +126,10 @@ export function createHttpFront(parts: HttpFrontParts): HttpFront {
 }
 
 const shuttingDown = new MassaError("unavailable", "the proxy is shutting down");
+const grpcBegin = "application/grpc";
+
+function isGrpc(contentType: string): boolean {
+  return contentType.slice(0, grpcBegin.length).toLowerCase() === grpcBegin;
+}
+
 const plainText = { "content-type": "text/plain; charset=utf-8" };

@@ -1,11 +1,12 @@
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, STATUS_CODES, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Logger } from "../core/log.ts";
 import type { Telemetry } from "../core/telemetry.ts";
-import type { Cancel, World } from "../core/world.ts";
+import type { Cancel, Clock, World } from "../core/world.ts";
 import type { ServeExchange } from "./exchange.ts";
-import { Http1Exchange, type ExchangeOwner } from "./exchange-http1.ts";
+import { Http1Exchange, type ExchangeOwner, type Expectation } from "./exchange-http1.ts";
+import { methodAt, type Refusal } from "./http1-head.ts";
 
 export interface Http1Options {
   /** `limits.headers` (16 KiB): header block of one request. */
@@ -51,11 +52,13 @@ export function createHttp1(parts: Http1Parts, options: Http1Options): Http1Serv
   });
   server.maxHeadersCount = 0; // Above that number Node leaves headers out in silence; their size is bounded.
   server.timeout = options.idleTimeoutMs;
-  const take = (awaitsContinue: boolean) => (request: IncomingMessage, response: ServerResponse) =>
-    connections.get(request.socket)?.request(request, response, awaitsContinue);
-  server.on("request", take(false));
-  server.on("checkContinue", take(true));
-  server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+  const take = (expectation: Expectation) => (request: IncomingMessage, response: ServerResponse) =>
+    connections.get(request.socket)?.request(request, response, expectation);
+  server.on("request", take("none"));
+  server.on("checkContinue", take("continue"));
+  server.on("checkExpectation", take("unknown"));
+  server.on("connect", (request) => connections.get(request.socket)?.connect());
+  server.on("clientError", (error: ParserError, socket) => {
     const connection = connections.get(socket);
     if (connection) connection.broke(error);
     else socket.destroy();
@@ -83,13 +86,19 @@ interface Shared extends Http1Parts {
   draining: boolean;
 }
 
+/** What the parser says of bytes that it does not understand: all that came with them, and where it stopped. */
+interface ParserError extends NodeJS.ErrnoException {
+  readonly rawPacket?: Buffer;
+  readonly bytesParsed?: number;
+}
+
 class Connection implements ExchangeOwner {
   readonly #shared: Shared;
   readonly #socket: Socket;
   readonly #waiting: Http1Exchange[] = [];
   #current: Http1Exchange | undefined;
   /** What is wrong with what came after the requests that are whole. */
-  #fault: { readonly status: number; readonly text: string } | undefined;
+  #fault: Refusal | undefined;
   #isBroken = false;
   /** The last answer is out. */
   #isClosing = false;
@@ -100,7 +109,7 @@ class Connection implements ExchangeOwner {
     this.#socket = socket;
     this.#cancelTimer = shared.world.clock.after(shared.options.headersTimeoutMs, () => {
       this.#limitReached("frontend.http1.headersTimeout");
-      endWith(socket, 408, "the headers did not come in time");
+      this.#endWith({ status: 408, text: "the headers did not come in time" });
     });
   }
 
@@ -108,10 +117,10 @@ class Connection implements ExchangeOwner {
     return this.#shared.draining;
   }
 
-  request(request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean): void {
+  request(request: IncomingMessage, response: ServerResponse, expectation: Expectation): void {
     if (this.#socket.destroyed || this.#isClosing) return;
     this.#cancelTimer();
-    const exchange = new Http1Exchange(request, response, awaitsContinue, this);
+    const exchange = new Http1Exchange(request, response, expectation, this);
     if (!this.#current) {
       this.#begin(exchange);
     } else if (this.#waiting.push(exchange) > this.#shared.options.pipelineMax) {
@@ -126,7 +135,7 @@ class Connection implements ExchangeOwner {
     if (this.#isClosing) return;
     const next = this.#waiting.shift();
     if (next) this.#begin(next);
-    else if (this.#fault) endWith(this.#socket, this.#fault.status, this.#fault.text);
+    else if (this.#fault) this.#endWith(this.#fault);
     else if (this.closing) this.#socket.destroySoon();
     else this.#awaitNext(exchange);
   }
@@ -136,31 +145,39 @@ class Connection implements ExchangeOwner {
   }
 
   /** The parser has given up: no request comes after those that it has told of. */
-  broke(error: NodeJS.ErrnoException): void {
+  broke(error: ParserError): void {
     if (this.#isBroken) return;
     if (!this.#socket.writable || error.code?.startsWith("HPE_") !== true) {
       this.#socket.destroy();
       return;
     }
     this.#isBroken = true;
-    this.#cancelTimer();
-    const { telemetry, log, options } = this.#shared;
-    telemetry.count("massa_front_refused_total", { reason: "http1" });
-    log.info({ peer: this.#socket.remoteAddress, reason: error.message }, "bad HTTP/1.1 request");
-    const text = `bad HTTP/1.1 request: ${error.message}`;
+    this.#noteBad(error.message);
+    const refusal = this.#refusalOf(error);
     const last = this.#waiting.at(-1) ?? this.#current;
     if (last && !last.isRead) {
-      last.refuse(text);
+      last.refuse(refusal);
       return;
     }
-    this.#fault =
-      error.code === "HPE_HEADER_OVERFLOW"
-        ? { status: 431, text: `the headers are over limits.headers of ${options.headerBytesMax} bytes` }
-        : { status: 400, text };
+    this.#fault = refusal;
     if (this.#current) return;
-    // Who sends no method that HTTP/1.1 has does not speak it, and would take an answer for something else.
-    if (error.code === "HPE_INVALID_METHOD") this.#socket.destroy();
-    else endWith(this.#socket, this.#fault.status, this.#fault.text);
+    // Who sends no line of a request does not speak HTTP/1.1, and would take an answer for something else.
+    if (error.code === "HPE_INVALID_METHOD" && refusal.status !== 501) this.#socket.destroy();
+    else this.#endWith(refusal);
+  }
+
+  /** A CONNECT, with which Node lets go of the connection: what has come before is answered, nothing behind it is read. */
+  connect(): void {
+    const socket = this.#socket;
+    // Whoever does not read does not see the client go.
+    socket.resume();
+    if (!socket.writable) return;
+    socket.on("drain", () => this.#current?.drained());
+    socket.on("timeout", () => socket.destroy());
+    this.#isBroken = true;
+    this.#noteBad("CONNECT");
+    this.#fault = { status: 501, text: "CONNECT is not served: there are no tunnels here" };
+    if (!this.#current) this.#endWith(this.#fault);
   }
 
   drain(): void {
@@ -192,19 +209,41 @@ class Connection implements ExchangeOwner {
     });
   }
 
+  #noteBad(reason: string): void {
+    const { telemetry, log } = this.#shared;
+    this.#cancelTimer();
+    telemetry.count("massa_front_refused_total", { reason: "http1" });
+    log.info({ peer: this.#socket.remoteAddress, reason }, "bad HTTP/1.1 request");
+  }
+
+  #refusalOf({ code, message, rawPacket, bytesParsed }: ParserError): Refusal {
+    if (code === "HPE_HEADER_OVERFLOW") {
+      this.#limitReached("limits.headers");
+      const { headerBytesMax } = this.#shared.options;
+      return { status: 431, text: `the headers are over limits.headers of ${headerBytesMax} bytes` };
+    }
+    const method = code === "HPE_INVALID_METHOD" && rawPacket ? methodAt(rawPacket, bytesParsed ?? 0) : undefined;
+    if (method !== undefined) return { status: 501, text: `method ${method.slice(0, 100)} is not known here` };
+    return { status: 400, text: `bad HTTP/1.1 request: ${message}` };
+  }
+
+  #endWith({ status, text }: Refusal): void {
+    endWith(this.#socket, this.#shared.world.clock, status, text);
+  }
+
   #limitReached(limit: string): void {
     this.#shared.telemetry.count("massa_limit_reached_total", { limit });
   }
 }
 
-const reasons: Readonly<Record<number, string>> = {
-  400: "Bad Request",
-  408: "Request Timeout",
-  431: "Request Header Fields Too Large",
-};
-
 /** A last word in HTTP/1.1, which whoever sent garbage can read best, and the end. */
-export function endWith(socket: Duplex, status: number, text: string): void {
-  const head = `HTTP/1.1 ${status} ${reasons[status] ?? "Error"}\r\nconnection: close\r\ncontent-type: text/plain\r\n`;
-  socket.end(`${head}content-length: ${Buffer.byteLength(text)}\r\n\r\n${text}`, () => socket.destroy());
+export function endWith(socket: Duplex, clock: Clock, status: number, text: string): void {
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    `date: ${new Date(clock.now()).toUTCString()}`,
+    "connection: close",
+    "content-type: text/plain",
+    `content-length: ${Buffer.byteLength(text)}`,
+  ];
+  socket.end(`${head.join("\r\n")}\r\n\r\n${text}`, () => socket.destroy());
 }

@@ -1,7 +1,7 @@
 import { MassaError } from "../core/errors.ts";
 import type { HeaderBlock } from "../wire/http2.ts";
 import type { MetadataEntry } from "../wire/protocol.ts";
-import { headerOf, type Exchange } from "./exchange.ts";
+import { accepts, type Exchange } from "./exchange.ts";
 import type { HttpMatch, HttpPart } from "./http-routes.ts";
 import { metadataBytes, withMetadata } from "./metadata.ts";
 
@@ -32,7 +32,7 @@ export class JsonAnswer {
   /** Sends the one reply of a unary method. Throws `protocol` for bytes that cannot be printed, `exhausted` for too much metadata. */
   whole(reply: Uint8Array, metadata: readonly MetadataEntry[]): void {
     const part = this.#match.response(reply);
-    const headers = part.type === "json" ? json : rawHeaders(part.contentType);
+    const headers = part.type === "json" ? json : rawHeaders(part.contentType, metadata);
     // A text goes out in one write with the head, which costs less than two.
     const body = part.type === "json" ? part.text : part.data;
     const head = this.#head(headers, metadata);
@@ -77,9 +77,9 @@ export class JsonAnswer {
 
   #begin(first: HttpPart | undefined, metadata: readonly MetadataEntry[]): void {
     const isRaw = first ? first.type === "raw" : this.#match.method.outputType === "google.api.HttpBody";
-    this.#form = isRaw ? "raw" : acceptsEvents(this.#exchange) ? "events" : "lines";
+    this.#form = isRaw ? "raw" : accepts(this.#exchange.headers, "text/event-stream") ? "events" : "lines";
     const head = this.#head(
-      { lines: json, events, raw: isRaw ? { "content-type": rawType(first, metadata) } : none }[this.#form],
+      { lines: json, events, raw: isRaw ? rawHeaders(rawType(first, metadata), metadata) : none }[this.#form],
       metadata,
     );
     this.#isBegun = true;
@@ -103,25 +103,26 @@ export class JsonAnswer {
 }
 
 function rawType(first: HttpPart | undefined, metadata: readonly MetadataEntry[]): string {
-  const named = metadata.find(({ key }) => key.toLowerCase() === "content-type")?.value;
   const own = first?.type === "raw" ? first.contentType : undefined;
-  return [named, own].find(isContentType) ?? anything;
+  return [valueOf(metadata, "content-type"), own].find(isHeaderText) ?? anything;
 }
 
-/** What a function calls its bytes; undefined: nothing. */
-function rawHeaders(contentType: string | undefined): HeaderBlock {
-  if (contentType === undefined) return none;
-  return { "content-type": isContentType(contentType) ? contentType : anything };
+/** What a function says of its bytes. */
+function rawHeaders(contentType: string | undefined, metadata: readonly MetadataEntry[]): HeaderBlock {
+  const encoding = valueOf(metadata, "content-encoding");
+  return {
+    ...(contentType === undefined ? none : { "content-type": isHeaderText(contentType) ? contentType : anything }),
+    ...(isHeaderText(encoding) ? { "content-encoding": encoding } : none),
+  };
+}
+
+function valueOf(metadata: readonly MetadataEntry[], name: string): unknown {
+  return metadata.find(({ key }) => key.toLowerCase() === name)?.value;
 }
 
 const anything = "application/octet-stream";
 
 /** Whether it can stand in a header. */
-function isContentType(value: unknown): value is string {
+function isHeaderText(value: unknown): value is string {
   return typeof value === "string" && /^[\x21-\x7e][\x20-\x7e]*$/.test(value);
-}
-
-function acceptsEvents(exchange: Exchange): boolean {
-  const ranges = headerOf(exchange.headers, "accept")?.split(",") ?? [];
-  return ranges.some((range) => /^\s*text\/event-stream\s*(;|$)/i.test(range));
 }

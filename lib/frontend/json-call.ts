@@ -6,6 +6,7 @@ import type { Call, Caller, Command, Router } from "../routing/command.ts";
 import type { StreamReceiver } from "../wire/http2.ts";
 import type { AnyValue, MetadataEntry } from "../wire/protocol.ts";
 import { headerOf, type Exchange } from "./exchange.ts";
+import { Deadline } from "./deadline.ts";
 import { timeoutMsOf } from "./grpc-text.ts";
 import type { HttpMatch } from "./http-routes.ts";
 import { JsonAnswer } from "./json-answer.ts";
@@ -33,8 +34,7 @@ export class JsonCall implements StreamReceiver, Caller, OpenCall {
   readonly #exchange: Exchange;
   readonly #answer: JsonAnswer;
   #input: JsonInput | undefined;
-  #deadlineAtMs: number | undefined;
-  #cancelDeadline: Cancel | undefined;
+  #deadline: Deadline | undefined;
   #cancelBodyTimer: Cancel | undefined;
   #call: Call | undefined;
   /** The one reply of a unary method, until the call has ended well. */
@@ -66,19 +66,22 @@ export class JsonCall implements StreamReceiver, Caller, OpenCall {
 
   /** Reads what the headers say of the call; `ended`: there is no body. */
   start(ended: boolean): void {
+    const { awaitsContinue } = this.#exchange;
+    const { readsBody } = this.#match;
     let input: JsonInput;
     try {
       input = new JsonInput(this.#match, this.#exchange, this.#parts.messageBytesMax);
       this.#setDeadline();
+      if (awaitsContinue) input.checkHead();
     } catch (failure) {
       this.#inputFailed(MassaError.from(failure));
       return;
     }
     this.#input = input;
-    this.#exchange.proceed();
+    if (readsBody) this.#exchange.proceed();
     if (this.#match.method.streamedIn) this.#open(undefined);
     if (this.#over) return;
-    if (ended) this.ended();
+    if (ended || (awaitsContinue && !readsBody)) this.ended();
     else if (!input.isStreamed) this.#startBodyTimer();
   }
 
@@ -164,7 +167,7 @@ export class JsonCall implements StreamReceiver, Caller, OpenCall {
   fail(error: MassaError): void {
     if (this.#over) return;
     if (error.cause !== undefined) this.#logCause(error);
-    this.#refuse(statusOf[error.code].http, error);
+    this.#refuse(statusOf[error.code].http, this.#deadline?.told(error) ?? error);
   }
 
   /** The callee takes input again. */
@@ -186,11 +189,7 @@ export class JsonCall implements StreamReceiver, Caller, OpenCall {
     if (text === undefined) return;
     const timeoutMs = timeoutMsOf(text);
     if (timeoutMs === undefined) throw new MassaError("invalid", `grpc-timeout: malformed: ${text.slice(0, 100)}`);
-    const { clock } = this.#parts.world;
-    this.#deadlineAtMs = clock.monotonic() + timeoutMs;
-    this.#cancelDeadline = clock.after(Math.min(timeoutMs, timerMsMax), () => {
-      this.abort(new MassaError("deadline", `no answer within the ${text} that the client set`));
-    });
+    this.#deadline = new Deadline(this.#parts.world.clock, timeoutMs, (error) => this.abort(error));
   }
 
   #startBodyTimer(): void {
@@ -206,7 +205,7 @@ export class JsonCall implements StreamReceiver, Caller, OpenCall {
     const { service, name } = this.#match.method;
     const metadata = metadataOf(this.#exchange.headers);
     const command: Command = { service: service.name, method: name, metadata, payload, hops: 0 };
-    const deadlineAtMs = this.#deadlineAtMs;
+    const deadlineAtMs = this.#deadline?.atMs;
     const call = this.#parts.router.open(deadlineAtMs === undefined ? command : { ...command, deadlineAtMs }, this);
     this.#call = call;
     if (this.#over) call.cancel();
@@ -300,11 +299,8 @@ export class JsonCall implements StreamReceiver, Caller, OpenCall {
 
   #finish(): void {
     this.#over = true;
-    this.#cancelDeadline?.();
+    this.#deadline?.cancel();
     this.#cancelBodyTimer?.();
     this.#input = undefined;
   }
 }
-
-/** The longest delay that a timer takes; a later deadline counts as this one. */
-const timerMsMax = 2 ** 31 - 1;

@@ -57,6 +57,25 @@ export class JsonInput {
     return this.#cutter?.bufferedBytes ?? 0;
   }
 
+  /** Tells what is wrong with path, query and content type before the body has come. Throws `invalid`. */
+  checkHead(): void {
+    this.#match.request(this.#query, undefined);
+    if (!this.#cutter) return;
+    const failed = this.#failureOf(this.#contentType);
+    // Where a body must be JSON, an empty one fails either way, but with another reason.
+    if (failed && failed.message !== this.#failureOf("application/json")?.message) throw failed;
+  }
+
+  /** What is wrong with an empty body of that type. */
+  #failureOf(contentType: string | undefined): MassaError | undefined {
+    try {
+      this.#match.request(this.#query, { contentType, bytes: new Uint8Array() });
+      return undefined;
+    } catch (failure) {
+      return MassaError.from(failure);
+    }
+  }
+
   /** Takes bytes of the body. Throws `exhausted` when one message gets too large. */
   push(bytes: Uint8Array): void {
     this.#cutter?.push(bytes);

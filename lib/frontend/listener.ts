@@ -99,7 +99,7 @@ export async function openListener(parts: ListenerParts, options: ListenerOption
   function turnAway(socket: Socket, reason: string, text: string): void {
     telemetry.count("massa_front_refused_total", { reason });
     log.info({ peer: socket.remoteAddress, reason }, "connection turned away");
-    endWith(socket, reason === "silence" ? 408 : 400, text);
+    endWith(socket, world.clock, reason === "silence" ? 408 : 400, text);
   }
 
   const servers: Server[] = [];

@@ -3,8 +3,11 @@ import type { Socket } from "node:net";
 /** Header names and values by turns, as they came: names lower-case, pseudo headers first, duplicates kept. */
 export type HeaderList = readonly string[];
 
-/** Headers to send: names lower-case. An engine may keep the encoded form of an object it has seen, so nobody changes one. */
-export type HeaderBlock = Readonly<Record<string, string>>;
+/**
+ * Headers to send: names lower-case, a list for a name that comes more than once. An engine may keep the encoded form of an
+ * object it has seen, so nobody changes one.
+ */
+export type HeaderBlock = Readonly<Record<string, string | string[]>>;
 
 /** The HTTP/2 error codes that mean something to us (RFC 9113 section 7). */
 export const errorCode = {
