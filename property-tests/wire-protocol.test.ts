@@ -216,7 +216,6 @@ suite("bytes that lie", () => {
     ["a map entry without a delta", "0a0a2a080a063a0422020a00", /a map entry without a delta/],
     ["a delta of no type", "0a042a020a00", /Empty delta/],
     ["a delete whose content is no message", "0a062a0412020000", /field number 0/],
-    ["an unknown write consistency", "0a042a021807", /write consistency 7/],
     ["a known field of another wire type", "0a020900", /wire type 1 instead of 0/],
     ["a field that ends beyond its message", "0a0212050a00", /ends beyond its message/],
     ["a string that is no UTF-8", "22031201ff", /no UTF-8/],

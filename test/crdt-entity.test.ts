@@ -339,6 +339,59 @@ suite("a CRDT entity", () => {
     assert.deepEqual(got, ["reply", "nothing"]);
   });
 
+  test("takes no response to a cancellation that it did not send: the command stays out, and its stream open", async () => {
+    const { open, say, sent, reply, plus, reports } = await stage();
+    const [unary, streamed] = [await open(), await open(true)];
+    reply(2, { streamed: true });
+    for (const id of [1n, 2n, 9n]) {
+      say({ case: "streamCancelledResponse", value: { commandId: id, ...plus(4) } });
+    }
+    assert.deepEqual(
+      reports,
+      [1, 2, 9].map((id) => `Received streamed message for unknown command id: ${id}`),
+    );
+    reply(1);
+    say({ case: "streamedMessage", value: { commandId: 2n, endStream: true } });
+    assert.deepEqual([unary.got, streamed.got.at(-1)], [["reply", "end"], "end"]);
+    await open();
+    assert.deepEqual(sent(), ["init -", "command 1", "command 2", "command 3"]);
+  });
+
+  test("that is deleted takes no late response to a cancellation any more", async () => {
+    const { clock, open, say, sent, reply, plus, streams } = await stage();
+    const { call } = await open(true);
+    reply(1, { streamed: true });
+    call.cancel();
+    clock.pass(1_000);
+    await open();
+    reply(2, { stateAction: { action: { case: "delete", value: {} } } });
+    say({ case: "streamCancelledResponse", value: { commandId: 1n, ...plus(5) } });
+    streams[0]!.receiver.end();
+    await open();
+    assert.deepEqual(sent(), ["init -", "command 1"]);
+  });
+
+  test("does not wait for a command whose caller has gone longer than for another", async () => {
+    const { clock, elsewhere, open, sent } = await stage();
+    const { call } = await open();
+    call.cancel();
+    clock.pass(1_000);
+    elsewhere(counter(5n));
+    clock.pass(100);
+    const waiting = await open();
+    assert.deepEqual(sent(), ["init -", "command 1"]);
+    clock.pass(59_500);
+    assert.deepEqual(sent(), ["init -", "command 1", "delta 5", "command 2"]);
+    assert.deepEqual(waiting.got, []);
+  });
+
+  test("takes a write consistency that nobody knows for LOCAL", async () => {
+    const { open, reply, plus } = await stage();
+    const { got } = await open();
+    reply(1, plus(5, 77 as CrdtWriteConsistency));
+    assert.deepEqual(got, ["reply", "end"]);
+  });
+
   test("cancels a stream that was given up before its reply only after it, and not at all when it does not stream", async () => {
     const { open, sent, reply } = await stage();
     const [first, second] = [await open(true), await open(true)];

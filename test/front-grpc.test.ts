@@ -315,6 +315,16 @@ suite("gRPC front: drain", () => {
     await assert.rejects(unary(harness.client, "/t.S/Unary", ""), { code: status.UNAVAILABLE });
   });
 
+  test("lets services end their streams in good order before it ends what is left", async () => {
+    await using harness = await openHarness();
+    const [ended, cut] = [unary(harness.client, "/t.S/Unary", "a"), unary(harness.client, "/t.S/Unary", "b")];
+    const calls = [await harness.opened(), await harness.opened()];
+    const drained = harness.front.drain(20, () => echo(calls[0]!));
+    assert.equal((await ended).reply, "re:a");
+    await assert.rejects(cut, fails(status.UNAVAILABLE, "the proxy is shutting down"));
+    await drained;
+  });
+
   test("ends calls that outlive the drain", async () => {
     await using harness = await openHarness();
     const cut = unary(harness.client, "/t.S/Unary", "a");

@@ -376,7 +376,7 @@ export const configSchema = z.strictObject({
       duration(),
       "10s",
       "How long messages in hand and open calls may take once the proxy is told to end",
-      "they end with UNAVAILABLE",
+      "open streams of entities end with OK, all else half a second later with UNAVAILABLE",
     ),
   }),
   eventing: z.strictObject({

@@ -140,10 +140,11 @@ export class CrdtEntity implements Instance, ConversationListener<CrdtStreamOut>
         this.#crash(`The function did not reply to ${call.method.path} in time`);
         return;
       }
-      if (call.abandoned) continue;
-      call.fail(timedOut());
-      call.state = "out"; // A late reply still takes effect.
-      call.abandoned = true;
+      if (!call.abandoned) {
+        call.fail(timedOut());
+        call.state = "out"; // A late reply still takes effect.
+        call.abandoned = true;
+      }
       this.#settle(call);
     }
     this.#goOn();
@@ -230,6 +231,8 @@ export class CrdtEntity implements Instance, ConversationListener<CrdtStreamOut>
       else call.fail(new MassaError("failed", "Entity deleted"));
     }
     this.#calls.clear();
+    // What a response that is still to come would change is gone.
+    this.#cancelled?.clear();
     this.#streaming = 0;
     this.#halfClose();
   }
@@ -374,7 +377,7 @@ export class CrdtEntity implements Instance, ConversationListener<CrdtStreamOut>
   }
 
   #cancelResponse(id: number, action: CrdtStateAction | undefined, effects: CrdtReply["sideEffects"]): void {
-    const call = this.#calls.get(id) ?? this.#cancelled?.takeLate(id);
+    const call = this.#cancelled?.isAwaited(id) === true ? this.#calls.get(id) : this.#cancelled?.takeLate(id);
     if (!call) {
       if (this.#phase !== "closing") this.#unknownStream(id);
       return;

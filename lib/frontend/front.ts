@@ -46,11 +46,14 @@ export interface Front extends AsyncDisposable {
   setTable(table: ServiceTable): void;
   /** What `grpc.health.v1` says of the services from now on. */
   setServing(serving: boolean): void;
-  /** Takes no new connections and calls, lets open ones finish, and after `timeoutMs` ends those that are left. */
-  drain(timeoutMs: number): Promise<void>;
+  /**
+   * Takes no new connections and calls, and lets open ones finish. After `timeoutMs` the services are asked to end their streams
+   * in good order, by `endStreams`, and those calls that are left after that are ended.
+   */
+  drain(timeoutMs: number, endStreams?: () => void): Promise<void>;
 }
 
-/** How long clients whose calls were ended by a drain have to take the answer. */
+/** How long services have to end their streams after a drain's time, and clients then to take the answer. */
 const lastWordMs = 500;
 
 /** Binds the front port (and the Unix socket, if there is one) and serves from then on. Rejects when it cannot be bound. */
@@ -105,20 +108,25 @@ export async function openFront(parts: FrontParts): Promise<Front> {
     },
     setTable,
     setServing: (serving) => health.setServing(serving),
-    drain: (timeoutMs) => (drained ??= drain(timeoutMs)),
+    drain: (timeoutMs, endStreams) => (drained ??= drain(timeoutMs, endStreams)),
     async [Symbol.asyncDispose]() {
       await listener.close();
     },
   };
 
-  async function drain(timeoutMs: number): Promise<void> {
+  async function drain(timeoutMs: number, endStreams?: () => void): Promise<void> {
     health.shutDown();
     const { promise, resolve } = Promise.withResolvers<undefined>();
-    let cancel = world.clock.after(timeoutMs, () => {
+    const abort = () => {
       log.warn({ calls: calls.size, timeoutMs }, "calls ended because draining took too long");
       calls.abort(new MassaError("unavailable", "the proxy is shutting down"));
       // A client that does not read its last word is not waited for.
       cancel = world.clock.after(lastWordMs, () => resolve(undefined));
+    };
+    let cancel = world.clock.after(timeoutMs, () => {
+      if (!endStreams) return abort();
+      endStreams();
+      cancel = world.clock.after(lastWordMs, abort);
     });
     calls.refuse();
     listener.drain();

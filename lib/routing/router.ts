@@ -157,6 +157,8 @@ export function createRouter(parts: RouterParts): SwitchingRouter {
     open,
     setTable(next) {
       table = next;
+      // It may be another function by now, which was not told.
+      warned.clear();
     },
   };
 }

@@ -192,7 +192,8 @@ function readStateAction(reader: ProtobufReader, before: CrdtStateAction): CrdtS
       action = { type: "delete" };
     } else if (field === 3) {
       const value = reader.int32();
-      writeConsistency = consistencies[value] ?? reader.refuse(`write consistency ${value}`);
+      // One that nobody here knows is the least that can be promised, as proto3 has it of a new enum value.
+      writeConsistency = consistencies[value] ?? "local";
     } else reader.skip();
   }
   reader.leave(outer);
