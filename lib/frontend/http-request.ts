@@ -81,14 +81,24 @@ function bodyReaderOf(
   }
 }
 
+/** Whether the body is read as JSON, and not as the bytes that it is. */
+export function wantsJson({ body, input }: HttpBinding): boolean {
+  if (body.type === "none") return false;
+  return !isHttpBody(body.type === "field" ? body.field.message : input);
+}
+
 function jsonReader(codec: JsonCodec): (body: HttpBodyInput) => Uint8Array {
   return ({ contentType, bytes }) => {
-    if (contentType === undefined || !jsonType.test(contentType)) {
-      const given = contentType === undefined ? "there is none" : `it is ${JSON.stringify(contentType.slice(0, 100))}`;
-      throw new MassaError("invalid", `the content type must be application/json, but ${given}`);
-    }
+    checkJsonType(contentType);
     return codec.parse(bytes);
   };
+}
+
+/** Throws `invalid` for the content type of a body that is not said to be JSON. */
+export function checkJsonType(contentType: string | undefined): void {
+  if (contentType !== undefined && jsonType.test(contentType)) return;
+  const given = contentType === undefined ? "there is none" : `it is ${JSON.stringify(contentType.slice(0, 100))}`;
+  throw new MassaError("invalid", `the content type must be application/json, but ${given}`);
 }
 
 /** Without parameters, or with a charset, which JSON has no use for. */

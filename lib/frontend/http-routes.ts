@@ -3,7 +3,7 @@ import type { HttpBinding } from "../discovery/http-rule.ts";
 import type { Method, ServiceTable } from "../discovery/service-table.ts";
 import { createDynamicJson } from "../wire/dynamic-json.ts";
 import { capturesOf, type HttpPathEntry, HttpPathIndex } from "./http-paths.ts";
-import { type BuildHttpRequest, compileHttpRequest, type HttpBodyInput } from "./http-request.ts";
+import { type BuildHttpRequest, compileHttpRequest, type HttpBodyInput, wantsJson } from "./http-request.ts";
 import { compileHttpResponse, type HttpPart, type PrintHttpResponse } from "./http-response.ts";
 
 export type { HttpBodyInput, HttpPart };
@@ -21,6 +21,8 @@ export interface HttpMatch {
   readonly method: Method;
   /** Whether the rule reads a request body. */
   readonly readsBody: boolean;
+  /** Whether that body must be JSON. */
+  readonly wantsJson: boolean;
   /**
    * The bytes of the input message. `query` is the raw query without `?`; without a body only query and path count.
    * Throws `invalid`: `<field path>: <reason>`.
@@ -71,6 +73,7 @@ export function createHttpRoutes(table: ServiceTable, log?: Logger): HttpRoutes 
       return {
         method,
         readsBody: binding.body.type !== "none",
+        wantsJson: wantsJson(binding),
         request: (query, body) => request({ captures: capturesOf(binding.template, path), query, body }),
         response,
       };

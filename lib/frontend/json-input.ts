@@ -2,6 +2,7 @@ import { gunzipSync } from "node:zlib";
 import { MassaError } from "../core/errors.ts";
 import type { AnyValue } from "../wire/protocol.ts";
 import { headerOf, type Exchange } from "./exchange.ts";
+import { checkJsonType } from "./http-request.ts";
 import type { HttpMatch } from "./http-routes.ts";
 import { JsonDocuments } from "./json-documents.ts";
 
@@ -60,20 +61,7 @@ export class JsonInput {
   /** Tells what is wrong with path, query and content type before the body has come. Throws `invalid`. */
   checkHead(): void {
     this.#match.request(this.#query, undefined);
-    if (!this.#cutter) return;
-    const failed = this.#failureOf(this.#contentType);
-    // Where a body must be JSON, an empty one fails either way, but with another reason.
-    if (failed && failed.message !== this.#failureOf("application/json")?.message) throw failed;
-  }
-
-  /** What is wrong with an empty body of that type. */
-  #failureOf(contentType: string | undefined): MassaError | undefined {
-    try {
-      this.#match.request(this.#query, { contentType, bytes: new Uint8Array() });
-      return undefined;
-    } catch (failure) {
-      return MassaError.from(failure);
-    }
+    if (this.#match.wantsJson) checkJsonType(this.#contentType);
   }
 
   /** Takes bytes of the body. Throws `exhausted` when one message gets too large. */
