@@ -112,7 +112,7 @@ export class Serving implements AsyncDisposable {
     const { clock, drainMs } = this.#parts;
     const endMs = clock.monotonic() + drainMs;
     await topics?.[Symbol.asyncDispose]();
-    // Streams of entities that are open for as long as their clients like are ended as they end with their entity.
+    // An entity that is passivated ends the streams of its clients in good order.
     const endStreams = () => this.#parts.hosts.forEach((host) => host.retain(() => false));
     await front?.drain(Math.max(0, endMs - clock.monotonic()), endStreams);
     await front?.[Symbol.asyncDispose]();

@@ -216,6 +216,16 @@ suite("a value entity", () => {
 });
 
 suite("a value entity whose function had its command", () => {
+  test("is torn down by one that has answered, and then says that it saw nothing", async () => {
+    const { open, reply, streams } = await stage();
+    await open();
+    await reply(1);
+    const { got } = await open();
+    streams[0]!.reached = false;
+    streams[0]!.receiver.fail(new MassaError("unavailable", "refused unseen"));
+    assert.deepEqual(got, ["failed: Unexpected Value entity termination"]);
+  });
+
   for (const [title, error] of [
     ["answers UNAVAILABLE", MassaError.fromGrpc(14, "a password")],
     ["is gone", new MassaError("unavailable", "the connection was lost")],

@@ -43,9 +43,9 @@ export class Conversation<Out> implements FunctionStreamReceiver {
     return this.#writable;
   }
 
-  /** Whether the function may have got something of it. */
+  /** Whether the function may have got something of it; one that has answered has, whatever it says of that at the end. */
   get reached(): boolean {
-    return this.#stream.reached;
+    return this.#answered || this.#stream.reached;
   }
 
   /** Whether the function has sent anything yet. */

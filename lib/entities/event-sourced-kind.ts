@@ -86,7 +86,7 @@ function eventSourcedState(parts: EventSourcedKindParts, snapshots: Snapshots): 
 }
 
 function damaged(what: string): MassaError {
-  return new MassaError("internal", `the events of an entity are damaged in the store: ${what}`);
+  return new MassaError("internal", `the events of an entity are damaged in the store, restore a backup: ${what}`);
 }
 
 /** Sends events that follow `afterSequence`, not faster than the function takes them. */
