@@ -4,33 +4,27 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { MassaError } from "../lib/core/errors.ts";
 import { createActionHandler } from "../lib/entities/action.ts";
 import type { Waiter } from "../lib/entities/pressure.ts";
-import type { FunctionStreamReceiver, UserFunction } from "../lib/user-function/user-function.ts";
+import type { FunctionStreamReceiver } from "../lib/user-function/user-function.ts";
 import { ActionCommandSchema } from "../lib/wire/gen/cloudstate/action_pb.ts";
 import { tableOf } from "./event-log-harness.ts";
+import { playedFunction } from "./played-function.ts";
 
 /** One call of an action whose method is as given, and the function's side of it. */
 function opened(streams: { readonly streamedIn?: boolean; readonly streamedOut?: boolean }) {
   const written: Uint8Array[] = [];
   const watched = new Set<Waiter>();
   let fn: FunctionStreamReceiver | undefined;
-  const userFunction: UserFunction = {
-    address: "the test",
-    open(_path, receiver) {
-      fn = receiver;
-      return {
-        reached: true,
-        write: (frame) => written.push(frame.slice(5)) > 0,
-        end: () => undefined,
-        cancel: () => undefined,
-        pause: () => undefined,
-        resume: () => undefined,
-      };
-    },
-    unary: () => Promise.reject(new Error("not asked")),
-    share: () => () => true,
-    watch: () => () => undefined,
-    [Symbol.asyncDispose]: async () => undefined,
-  };
+  const userFunction = playedFunction((_path, receiver) => {
+    fn = receiver;
+    return {
+      reached: true,
+      write: (frame) => written.push(frame.slice(5)) > 0,
+      end: () => undefined,
+      cancel: () => undefined,
+      pause: () => undefined,
+      resume: () => undefined,
+    };
+  });
   const handler = createActionHandler({
     userFunction,
     reportError: () => undefined,

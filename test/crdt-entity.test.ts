@@ -12,13 +12,14 @@ import { createCrdtKind } from "../lib/entities/crdt-kind.ts";
 import { createHost } from "../lib/entities/host.ts";
 import type { ReplicaGroup, Watcher } from "../lib/replication/port.ts";
 import type { Call, Element } from "../lib/routing/command.ts";
-import type { FunctionStreamReceiver, UserFunction } from "../lib/user-function/user-function.ts";
+import type { FunctionStreamReceiver } from "../lib/user-function/user-function.ts";
 import {
   type CrdtStreamIn,
   CrdtStreamInSchema,
   CrdtStreamOutSchema,
   type CrdtWriteConsistency,
 } from "../lib/wire/gen/cloudstate/crdt_pb.ts";
+import { playedFunction } from "./played-function.ts";
 
 type Out = NonNullable<MessageInitShape<typeof CrdtStreamOutSchema>["message"]>;
 
@@ -100,27 +101,20 @@ async function stage() {
 
   const streams: { receiver: FunctionStreamReceiver; sent: CrdtStreamIn[]; state: string; reached: boolean }[] = [];
   const reports: string[] = [];
-  const userFunction: UserFunction = {
-    address: "the test",
-    open(_path, receiver) {
-      const stream = { receiver, sent: [] as CrdtStreamIn[], state: "open", reached: true };
-      streams.push(stream);
-      return {
-        get reached() {
-          return stream.reached;
-        },
-        write: (frame) => stream.sent.push(fromBinary(CrdtStreamInSchema, frame.subarray(5))) > 0,
-        end: () => void (stream.state = "half-closed"),
-        cancel: () => void (stream.state = "reset"),
-        pause: () => undefined,
-        resume: () => undefined,
-      };
-    },
-    unary: () => Promise.reject(new Error("not asked")),
-    share: () => () => true,
-    watch: () => () => undefined,
-    [Symbol.asyncDispose]: async () => undefined,
-  };
+  const userFunction = playedFunction((_path, receiver) => {
+    const stream = { receiver, sent: [] as CrdtStreamIn[], state: "open", reached: true };
+    streams.push(stream);
+    return {
+      get reached() {
+        return stream.reached;
+      },
+      write: (frame) => stream.sent.push(fromBinary(CrdtStreamInSchema, frame.subarray(5))) > 0,
+      end: () => void (stream.state = "half-closed"),
+      cancel: () => void (stream.state = "reset"),
+      pause: () => undefined,
+      resume: () => undefined,
+    };
+  });
   const parts = { userFunction, world, log: silentLogger, telemetry: silentTelemetry };
   const crdt = createCrdtKind({
     ...parts,

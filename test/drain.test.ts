@@ -5,9 +5,8 @@ import { Client, credentials, status, type StatusObject } from "@grpc/grpc-js";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { crdtEntity, pnCounter, serve } from "massa/sdk";
 import { ArticleSchema, Stock } from "../examples/stock/gen/stock_pb.ts";
-import { parseConfig } from "../lib/core/config.ts";
-import { silentLogger } from "../lib/core/log.ts";
-import { openProxy } from "../lib/proxy.ts";
+import { until } from "./eventing-harness.ts";
+import { openTestProxy } from "./proxy-stage.ts";
 
 const stock = crdtEntity(Stock, {
   persistenceId: "stock",
@@ -25,20 +24,8 @@ const stock = crdtEntity(Stock, {
 
 test("a client that watches an entity is told OK at the end of the proxy, once the time for what is in hand is over", async () => {
   await using served = await serve({ services: [stock], port: 0 });
-  const { config } = parseConfig({
-    env: {
-      MASSA_PORT: "0",
-      MASSA_ADMIN_PORT: "0",
-      MASSA_MESH_PORT: "0",
-      MASSA_MESH_LEAVE_TIMEOUT: "100ms",
-      MASSA_DRAIN_TIMEOUT: "100ms",
-      USER_FUNCTION_PORT: `${served.port}`,
-    },
-    args: [],
-    machine: { hostName: "test", processId: process.pid },
-  });
-  const proxy = await openProxy({ config, log: silentLogger });
-  while (proxy.reasons.length > 0) await new Promise((tick) => setTimeout(tick, 5));
+  const proxy = await openTestProxy(served.port, { MASSA_DRAIN_TIMEOUT: "100ms" });
+  await until(() => proxy.reasons.length === 0, "the proxy to be ready");
   const client = new Client(`127.0.0.1:${proxy.frontPort!}`, credentials.createInsecure());
   const identity = (bytes: Buffer): Buffer => bytes;
   const request = Buffer.from(toBinary(ArticleSchema, create(ArticleSchema, { sku: "tea" })));

@@ -1,9 +1,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { Client, credentials, type ServiceError } from "@grpc/grpc-js";
-import { parseConfig } from "../lib/core/config.ts";
-import { silentLogger } from "../lib/core/log.ts";
-import { openProxy, type Proxy } from "../lib/proxy.ts";
+import type { Proxy } from "../lib/proxy.ts";
 import {
   type EntityFunction,
   type EntityFunctionOptions,
@@ -11,6 +9,8 @@ import {
   openEntityFunction,
   outputText,
 } from "./entity-function.ts";
+import { until } from "./eventing-harness.ts";
+import { openTestProxy } from "./proxy-stage.ts";
 
 const identity = (bytes: Buffer): Buffer => bytes;
 
@@ -30,20 +30,8 @@ class Staged implements AsyncDisposable {
 
   static async open(options: EntityFunctionOptions = {}, env: Readonly<Record<string, string>> = {}): Promise<Staged> {
     const served = await openEntityFunction(options);
-    const { config } = parseConfig({
-      env: {
-        MASSA_PORT: "0",
-        MASSA_ADMIN_PORT: "0",
-        MASSA_MESH_PORT: "0",
-        MASSA_MESH_LEAVE_TIMEOUT: "100ms",
-        USER_FUNCTION_PORT: `${served.port}`,
-        ...env,
-      },
-      args: [],
-      machine: { hostName: "test", processId: process.pid },
-    });
-    const proxy = await openProxy({ config, log: silentLogger });
-    await until(() => proxy.reasons.length === 0);
+    const proxy = await openTestProxy(served.port, env);
+    await until(() => proxy.reasons.length === 0, "the proxy to be ready");
     return new Staged(served, proxy);
   }
 
@@ -69,11 +57,6 @@ class Staged implements AsyncDisposable {
   }
 }
 
-/** Waits for a condition that others bring about; the test's own timeout bounds it. */
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await new Promise((tick) => setTimeout(tick, 5));
-}
-
 suite("value and event-sourced entities behind a real proxy", () => {
   test("keep their state over failures, passivation and restarts, and reach each other by forwards", async () => {
     await using staged = await Staged.open({ passivationMs: 50 });
@@ -90,19 +73,19 @@ suite("value and event-sourced entities behind a real proxy", () => {
     for (const letter of ["1", "2", "3", "4", "5", "6"]) await staged.call("Events/Append", "b", letter);
     seen.splice(0);
     await assert.rejects(staged.call("Events/AppendThenFail", "b", "x"), { message: "2 no" });
-    await until(() => seen.includes("events b init 5 12345"));
+    await until(() => seen.includes("events b init 5 12345"), "the replay of all events");
     assert.equal(await staged.call("Events/Append", "b", "7"), "1234567");
     assert.deepEqual(seen.splice(0), [
       "events b command 7 AppendThenFail after 6",
       "events b init 5 12345",
       "events b command 1 Append after 6",
     ]);
-    await until(() => staged.function.openStreams === 0);
+    await until(() => staged.function.openStreams === 0, "passivation");
     assert.equal(await staged.call("Events/Copy", "b"), "1234567");
     assert.equal(await staged.call("Values/Get", "b"), "1234567");
     assert.equal(await staged.call("Values/Get", "a"), "one");
     assert.equal(await staged.call("Values/Delete", "a"), "");
-    await until(() => staged.function.openStreams === 0);
+    await until(() => staged.function.openStreams === 0, "passivation");
     assert.equal(await staged.call("Values/Get", "a"), "");
     assert.deepEqual(reports, []);
   });

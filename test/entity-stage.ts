@@ -19,6 +19,7 @@ import {
   EventSourcedStreamOutSchema,
 } from "../lib/wire/gen/cloudstate/event_sourced_pb.ts";
 import { ValueEntityStreamInSchema, ValueEntityStreamOutSchema } from "../lib/wire/gen/cloudstate/value_entity_pb.ts";
+import { playedFunction } from "./played-function.ts";
 
 type ValueOut = NonNullable<MessageInitShape<typeof ValueEntityStreamOutSchema>["message"]>;
 type EventOut = NonNullable<MessageInitShape<typeof EventSourcedStreamOutSchema>["message"]>;
@@ -116,30 +117,25 @@ export function openStage(options: StageOptions = {}) {
     count: (name, labels = {}, by = 1) =>
       void counted.push([name, ...Object.values(labels), ...(by === 1 ? [] : [by])].join(" ")),
   };
-  const userFunction: UserFunction = {
-    address: "the test",
-    open(path, receiver) {
-      const stream: PlayedStream = { path, receiver, sent: [], state: "open", takes: next.takes, reached: true };
-      streams.push(stream);
-      return {
-        get reached() {
-          return stream.reached;
-        },
-        write(frame) {
-          stream.sent.push(path.includes("value") ? spelledValue(frame.subarray(5)) : spelledEvent(frame.subarray(5)));
-          return stream.takes;
-        },
-        end: () => void (stream.state = "half-closed"),
-        cancel: () => void (stream.state = "reset"),
-        pause: () => undefined,
-        resume: () => undefined,
-      };
-    },
-    unary: () => Promise.reject(new Error("not asked")),
-    share: (held) => (bytes) => held() + bytes <= (options.waitingBytesMax ?? Number.POSITIVE_INFINITY),
-    watch: () => () => undefined,
-    [Symbol.asyncDispose]: async () => undefined,
-  };
+  const room: UserFunction["share"] = (held) => (bytes) =>
+    held() + bytes <= (options.waitingBytesMax ?? Number.POSITIVE_INFINITY);
+  const userFunction = playedFunction((path, receiver) => {
+    const stream: PlayedStream = { path, receiver, sent: [], state: "open", takes: next.takes, reached: true };
+    streams.push(stream);
+    return {
+      get reached() {
+        return stream.reached;
+      },
+      write(frame) {
+        stream.sent.push(path.includes("value") ? spelledValue(frame.subarray(5)) : spelledEvent(frame.subarray(5)));
+        return stream.takes;
+      },
+      end: () => void (stream.state = "half-closed"),
+      cancel: () => void (stream.state = "reset"),
+      pause: () => undefined,
+      resume: () => undefined,
+    };
+  }, room);
   const parts = {
     userFunction,
     world,

@@ -3,9 +3,7 @@ import { join } from "node:path";
 import { suite, test } from "node:test";
 import { create, type DescMethodUnary, toBinary } from "@bufbuild/protobuf";
 import { Client, credentials } from "@grpc/grpc-js";
-import { parseConfig } from "../lib/core/config.ts";
-import { silentLogger } from "../lib/core/log.ts";
-import { openProxy, type Proxy } from "../lib/proxy.ts";
+import type { Proxy } from "../lib/proxy.ts";
 import {
   action,
   eventSourcedEntity,
@@ -28,6 +26,7 @@ import {
   type ProcessStep,
 } from "./conformance/gen/tck/event_log_eventing_pb.ts";
 import { until } from "./eventing-harness.ts";
+import { openTestProxy } from "./proxy-stage.ts";
 import { temporaryFolder } from "./store-harness.ts";
 
 interface JsonMessage {
@@ -98,20 +97,7 @@ function subscriberFunction(called: string[]) {
 }
 
 function openBefore(port: number, env: Readonly<Record<string, string>> = {}): Promise<Proxy> {
-  const { config } = parseConfig({
-    env: {
-      MASSA_PORT: "0",
-      MASSA_ADMIN_PORT: "0",
-      MASSA_MESH_PORT: "0",
-      MASSA_MESH_LEAVE_TIMEOUT: "100ms",
-      MASSA_EVENTING_BACKOFF_MAX: "100ms",
-      USER_FUNCTION_PORT: `${port}`,
-      ...env,
-    },
-    args: [],
-    machine: { hostName: "test", processId: process.pid },
-  });
-  return openProxy({ config, log: silentLogger });
+  return openTestProxy(port, { MASSA_EVENTING_BACKOFF_MAX: "100ms", ...env });
 }
 
 class Staged implements AsyncDisposable {
