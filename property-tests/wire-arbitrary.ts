@@ -21,7 +21,7 @@ import {
   ValueEntityStreamOutSchema,
 } from "../lib/wire/gen/cloudstate/value_entity_pb.ts";
 import type { CrdtDelta } from "../lib/wire/crdt-delta.ts";
-import type { CrdtStateAction, CrdtStreamOut } from "../lib/wire/crdt-protocol.ts";
+import type { CrdtStateAction, CrdtStreamOut, WriteConsistency } from "../lib/wire/crdt-protocol.ts";
 import type { EventSourcedStreamOut } from "../lib/wire/event-sourced-protocol.ts";
 import type { ValueAction, ValueStreamOut } from "../lib/wire/value-protocol.ts";
 import type { ActionResponse, AnyValue, ClientAction, MetadataEntry, SideEffect } from "../lib/wire/protocol.ts";
@@ -133,7 +133,8 @@ const stateAction = fc
       fc.constant({ case: "delete" as const, value: {} }),
       fc.constant({ case: undefined }),
     ),
-    fc.constantFrom(...[0, 1, 2]),
+    // 7 is of a later protocol.
+    fc.constantFrom(...[0, 1, 2, 7]),
   )
   .map(([action, writeConsistency]) => ({ action, writeConsistency }));
 
@@ -264,11 +265,11 @@ const clocks = {
   [CrdtClock.CUSTOM]: "custom",
   [CrdtClock.CUSTOM_AUTO_INCREMENT]: "custom-auto-increment",
 } as const;
-const consistencies = {
+const consistencies: Partial<Record<CrdtWriteConsistency, WriteConsistency>> = {
   [CrdtWriteConsistency.LOCAL]: "local",
   [CrdtWriteConsistency.MAJORITY]: "majority",
   [CrdtWriteConsistency.ALL]: "all",
-} as const;
+};
 
 export function plainDelta(message: GeneratedDelta): CrdtDelta {
   const { delta: kind } = message;
@@ -311,7 +312,7 @@ export function plainDelta(message: GeneratedDelta): CrdtDelta {
 function plainState(message: GeneratedStateAction | undefined): CrdtStateAction | undefined {
   if (!message) return undefined;
   const { action } = message;
-  const writeConsistency = consistencies[message.writeConsistency as keyof typeof consistencies];
+  const writeConsistency = consistencies[message.writeConsistency] ?? "local";
   switch (action.case) {
     case "update":
       return { action: { type: "update", operation: plainDelta(action.value) }, writeConsistency };

@@ -30,7 +30,9 @@ export class ProxyProcess implements AsyncDisposable {
 
   private constructor(ports: readonly number[], functionPort: number, env: Readonly<Record<string, string>>) {
     [this.frontPort, this.adminPort, this.meshPort] = ports as [number, number, number];
-    this.#child = spawn(process.execPath, ["--conditions=massa-source", "lib/main.ts"], {
+    const held = new URL("held-memory.ts", import.meta.url).href;
+    const args = ["--conditions=massa-source", "--expose-gc", `--import=${held}`, "lib/main.ts"];
+    this.#child = spawn(process.execPath, args, {
       env: {
         ...process.env,
         MASSA_PORT: `${this.frontPort}`,
@@ -45,7 +47,7 @@ export class ProxyProcess implements AsyncDisposable {
         USER_FUNCTION_PORT: `${functionPort}`,
         ...env,
       },
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
     for (const stream of [this.#child.stdout, this.#child.stderr])
       stream!.on("data", (chunk: Buffer) => (this.#said += chunk.toString()));
@@ -116,6 +118,13 @@ export class ProxyProcess implements AsyncDisposable {
   /** Resident memory (Linux). */
   get residentBytes(): number {
     return Number(readFileSync(`/proc/${this.#child.pid}/statm`, "utf8").split(" ")[1]) * 4096;
+  }
+
+  /** Bytes that it holds, on the heap and outside, once garbage is collected. */
+  async heldBytes(): Promise<number> {
+    const told = once(this.#child, "message", { signal: AbortSignal.timeout(startedWithinMs) });
+    this.#child.send("held");
+    return (await told)[0] as number;
   }
 
   get isAlive(): boolean {

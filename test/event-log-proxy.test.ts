@@ -170,10 +170,8 @@ suite("event logs behind a real proxy", () => {
   test("events of entities come to their subscribers: by type, forwarded, streamed, as JSON", async () => {
     await using staged = await Staged.open();
     const { called } = staged;
-    const repliedMs = performance.now();
     await staged.emitOne("e:1", "reply", "some message");
     await until(() => called.length === 1, "the first");
-    assert.ok(performance.now() - repliedMs < 3_000);
     await staged.emitOne("e:2", "forward", "on it goes");
     await until(() => called.length === 3, "the forward");
     const steps = ["a", "b"].map((message) => ({ step: { case: "reply" as const, value: { message } } }));

@@ -274,7 +274,10 @@ suite("gRPC front: streams, deadlines and cancellation", () => {
     });
     stream.on("error", () => undefined);
     const { deadlineAtMs = 0 } = (await harness.opened()).command;
-    assert.ok(deadlineAtMs > before + 3_000 && deadlineAtMs < before + 6_000, String(deadlineAtMs - before));
+    assert.ok(
+      deadlineAtMs > before + 3_000 && deadlineAtMs <= performance.now() + 5_000,
+      String(deadlineAtMs - before),
+    );
     stream.cancel();
     const metadata = new Metadata();
     metadata.set("grpc-timeout", "50m");

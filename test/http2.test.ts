@@ -65,16 +65,16 @@ suite("frames", () => {
     });
   });
 
-  test("of 12 MiB in chunks of 16 KiB are put together in no time", () => {
+  test("of 12 MiB in chunks of 16 KiB are put together without a copy for each chunk", (t) => {
     const reader = new FrameReader(12 * 1024 * 1024);
     const body = frameOf(Buffer.alloc(12 * 1024 * 1024));
-    const startedAt = performance.now();
+    const { mock: rooms } = t.mock.method(Buffer, "allocUnsafeSlow");
     for (let at = 0; at < body.length; at += 16 * 1024) {
       assert.equal(reader.next(), undefined);
       reader.push(body.subarray(at, at + 16 * 1024));
     }
     assert.equal(reader.next()?.byteLength, 12 * 1024 * 1024);
-    assert.ok(performance.now() - startedAt < 500, "a copy for each chunk");
+    assert.ok(rooms.callCount() > 0 && rooms.callCount() <= 12, `moved ${rooms.callCount()} times`);
   });
 
   test("are inflated up to the limit, and garbage is no gzip", () => {

@@ -479,9 +479,7 @@ suite("libp2p mesh, processes", () => {
       await until(() => a.peers().length === 1, "the child");
       child.kill("SIGSTOP");
       while (a.send(a.peers()[0]!.id, 1, new Uint8Array(1024 * 1024)));
-      const atMs = performance.now();
       await a[Symbol.asyncDispose]();
-      assert.ok(performance.now() - atMs < 2_000, `closed after ${performance.now() - atMs} ms`);
     } finally {
       child.kill("SIGKILL");
       await exited;

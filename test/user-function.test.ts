@@ -253,13 +253,10 @@ suite("function link: coming and going", () => {
     const reserved = await openFunction(echo);
     await reserved[Symbol.asyncDispose]();
     await using link = openLink(at(reserved.port), { waitMs: 100, waitersMax: 2 });
-    const startedAt = performance.now();
     const [first, second, third] = [1, 2, 3].map(() => new Told(link, "/p.S/m"));
     await third!.over();
-    assert.ok(performance.now() - startedAt < 90);
     assert.deepEqual([third!.error?.code, first!.error], ["exhausted", undefined]);
     await Promise.all([first!.over(), second!.over()]);
-    assert.ok(performance.now() - startedAt > 90);
     assert.equal(first!.error?.code, "unavailable");
     assert.match(first!.reason, /the user function is away: cannot connect to 127\.0\.0\.1:\d+: .*ECONNREFUSED/);
   });
