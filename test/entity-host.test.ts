@@ -75,6 +75,17 @@ suite("passivation", () => {
     assert.equal(closed(), 2_000);
   });
 
+  test("of very many that are due together goes on at 10,000 a second", async () => {
+    const { open, reply, time, streams } = stage({ passivationMs: 100, host: { activeMax: 20_000 } });
+    for (let at = 0; at < 15_000; at++) await open(`e${at}`);
+    for (const stream of streams) await reply(1, undefined, {}, stream);
+    const closed = () => streams.filter(({ state }) => state === "half-closed").length;
+    time.run(1_000);
+    assert(closed() > 8_000 && closed() <= 10_000, `${closed()} were closed in the first second`);
+    time.run(1_200);
+    assert.equal(closed(), 15_000);
+  });
+
   test("waits while a command is out; commands that come during it start the entity anew, in order", async () => {
     const { open, reply, update, time, streams, states, sent, complete } = stage();
     await open();

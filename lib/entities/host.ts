@@ -84,6 +84,8 @@ const callPatience = 5;
 /** Every instance is looked at once in so long, or four times within the relay's timeout. */
 const sweepMs = 1_000;
 const sweepSteps = 100;
+/** So many idle entities at most go in a millisecond, or the commands beside them would wait for those that are due together. */
+const passivationsPerMs = 10;
 const timedOut = () => new MassaError("deadline", "the entity did not answer in time (relay.timeout)");
 const tooMuch = () =>
   new MassaError(
@@ -101,6 +103,7 @@ export function createHost({ kinds, userFunction, world, log, telemetry, options
   const slots = new Map<string, Slot>();
   const activeOf = new Map<EntityType, number>();
   const afterMs = options.pressureAfterMs;
+  const stepMs = Math.min(sweepMs, options.relayTimeoutMs / 4) / sweepSteps;
   const pressure = createPressure(clock, { afterMs, repeats: true }, () => makeRoom("the user function"));
   const ofCalls = createPressure(clock, { afterMs: callPatience * afterMs, repeats: false }, () => makeRoom("a call"));
   const empty = Promise.withResolvers<undefined>();
@@ -108,6 +111,8 @@ export function createHost({ kinds, userFunction, world, log, telemetry, options
   let sampled = slots.values();
   let swept = slots.values();
   let sweepShare = 1;
+  let sweptAtMs = clock.monotonic();
+  let passivationsLeft = 0;
   let stopSweep: Cancel | undefined;
 
   function open(...[method, command, receiver]: Parameters<Handler["open"]>): Call {
@@ -187,7 +192,7 @@ export function createHost({ kinds, userFunction, world, log, telemetry, options
     activeOf.set(entityType, (activeOf.get(entityType) ?? 0) + 1);
     slot.instance = slot.kind.activate(slot);
     telemetry.count("massa_entities_activated_total", { kind: entityType });
-    stopSweep ??= clock.every(Math.min(sweepMs, options.relayTimeoutMs / 4) / sweepSteps, sweep);
+    stopSweep ??= clock.every(stepMs, sweep);
     for (const call of calls) slot.instance.accept(call);
   }
 
@@ -240,6 +245,9 @@ export function createHost({ kinds, userFunction, world, log, telemetry, options
 
   /** Looks at the next part of all instances, so that however many there are, no turn of the event loop pays for all. */
   function sweep(): void {
+    const nowMs = clock.monotonic();
+    passivationsLeft = Math.min(nowMs - sweptAtMs, 2 * stepMs) * passivationsPerMs;
+    sweptAtMs = nowMs;
     outside.expire(clock.monotonic() - options.relayTimeoutMs, timedOut);
     for (let left = Math.max(sweepShare, Math.ceil(slots.size / sweepSteps)); left > 0; left--) {
       let next = swept.next();
@@ -263,7 +271,9 @@ export function createHost({ kinds, userFunction, world, log, telemetry, options
     }
     const sinceMs = instance.idleSinceMs;
     const afterMs = slot.service.passivationMs ?? slot.kind.passivationMs;
-    if (sinceMs !== undefined && clock.monotonic() - sinceMs >= afterMs) passivate(slot);
+    if (sinceMs === undefined || passivationsLeft <= 0 || clock.monotonic() - sinceMs < afterMs) return;
+    passivationsLeft--;
+    passivate(slot);
   }
 
   function commands(kind: string): number {
