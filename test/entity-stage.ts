@@ -112,10 +112,12 @@ export function openStage(options: StageOptions = {}) {
   /** Whether the next stream takes messages from the start. */
   const next = { takes: true };
   const counted: string[] = [];
+  const observed: string[] = [];
   const telemetry: Telemetry = {
     ...silentTelemetry,
     count: (name, labels = {}, by = 1) =>
       void counted.push([name, ...Object.values(labels), ...(by === 1 ? [] : [by])].join(" ")),
+    observe: (name, seconds, labels = {}) => void observed.push([name, ...Object.values(labels), seconds].join(" ")),
   };
   const room: UserFunction["share"] = (held) => (bytes) =>
     held() + bytes <= (options.waitingBytesMax ?? Number.POSITIVE_INFINITY);
@@ -184,7 +186,22 @@ export function openStage(options: StageOptions = {}) {
     return { call, got, elements };
   }
 
-  return { time, store, behind, asked, script, streams, next, reports, counted, cache, host, eventSourced, open };
+  return {
+    time,
+    store,
+    behind,
+    asked,
+    script,
+    streams,
+    next,
+    reports,
+    counted,
+    observed,
+    cache,
+    host,
+    eventSourced,
+    open,
+  };
 }
 
 export type Stage = ReturnType<typeof openStage>;

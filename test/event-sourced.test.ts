@@ -307,3 +307,106 @@ async function until<T>(look: () => T | undefined): Promise<T> {
     await Promise.resolve();
   }
 }
+
+suite("the metrics of the Cloudstate proxy", () => {
+  const prefix = "cloudstate_eventsourced_";
+  /** What was told of entity type `p` since the last look: counts summed up, times in seconds. */
+  const watched = ({ counted, observed }: ReturnType<typeof stage>) => {
+    const sums = new Map<string, number>();
+    for (const entry of counted.splice(0)) {
+      const [name = "", label, by = "1"] = entry.split(" ");
+      if (!name.startsWith(prefix)) continue;
+      assert.equal(label, "p");
+      const short = name.slice(prefix.length).replace(/_total$/, "");
+      sums.set(short, (sums.get(short) ?? 0) + Number(by));
+    }
+    const times = observed.splice(0).filter((entry) => entry.startsWith(prefix));
+    const short = times.map((entry) => entry.slice(prefix.length).replace("_seconds p", ""));
+    return [...sums]
+      .map(([name, sum]) => `${name} ${sum}`)
+      .concat(short)
+      .sort();
+  };
+
+  test("tell of commands: received, waiting, sent, replied to, stored, answered", async () => {
+    const played = stage();
+    const { open, reply, time, snapshot } = played;
+    await Promise.all([open(), open()]);
+    assert.deepEqual(
+      watched(played),
+      [
+        "activated_entities 1",
+        "received_commands 2",
+        "recovery_time 0",
+        "stashed_commands 2",
+        "unstashed_commands 1",
+        "command_stash_time 0",
+      ].sort(),
+    );
+    time.run(2_000);
+    // An Any of type t/State, 9 bytes, and of one letter, 3 bytes.
+    await reply(1, ["a", "b"], snapshot("s"));
+    assert.deepEqual(
+      watched(played),
+      [
+        "command_processing_time 2",
+        "persist_time 0",
+        "persisted_events 2",
+        "persisted_event_bytes 24",
+        "persisted_snapshots 1",
+        "persisted_snapshot_bytes 12",
+        "completed_commands 1",
+        "command_total_time 2",
+        "unstashed_commands 1",
+        "command_stash_time 2",
+      ].sort(),
+    );
+    time.run(1_000);
+    await reply(2, [], refused("no"));
+    assert.deepEqual(
+      watched(played),
+      ["command_processing_time 1", "completed_commands 1", "command_total_time 3", "failed_commands 1"].sort(),
+    );
+  });
+
+  test("tell of entities: started from the store, restarted, torn down, and how long they were there", async () => {
+    const played = stage({ cacheBytes: 0 });
+    const { open, reply, say, time, fill, store, streams } = played;
+    await fill(letters);
+    await store.events.saveSnapshot(key, 5, any("abcde"));
+    await open();
+    const started = [
+      "activated_entities 1",
+      "recovery_time 0",
+      "loaded_snapshots 1",
+      "loaded_snapshot_bytes 16",
+      "loaded_events 2",
+      "loaded_event_bytes 24",
+    ];
+    assert.deepEqual(
+      watched(played),
+      [...started, "received_commands 1", "stashed_commands 1", "unstashed_commands 1", "command_stash_time 0"].sort(),
+    );
+    time.run(5_000);
+    await reply(1, [], refused("again", true));
+    watched(played);
+    streams[0]!.receiver.end();
+    await settled();
+    assert.deepEqual(watched(played), [...started, "passivated_entities 1", "entity_active_time 5"].sort());
+    time.run(1_000);
+    await open();
+    watched(played);
+    await say({ case: "failure", value: { description: "broken" } });
+    assert.deepEqual(
+      watched(played),
+      [
+        "failed_entities 1",
+        "failed_commands 1",
+        "completed_commands 1",
+        "command_total_time 0",
+        "passivated_entities 1",
+        "entity_active_time 1",
+      ].sort(),
+    );
+  });
+});

@@ -1,7 +1,36 @@
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, Gauge, Histogram, Registry, Summary } from "prom-client";
+
+/** Those of the Cloudstate proxy have the persistence id as their only label, and the buckets that Java's client has by default. */
+const byEntity = ["entity_name"] as const;
+const javaBuckets = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10] as const;
 
 /** Every metric of the proxy, by the name it is published under; units stand in the names. */
 const counters = {
+  cloudstate_eventsourced_activated_entities_total: ["Event-sourced entities started", byEntity],
+  cloudstate_eventsourced_completed_commands_total: ["Commands answered", byEntity],
+  cloudstate_eventsourced_failed_commands_total: ["Commands answered with a failure", byEntity],
+  cloudstate_eventsourced_failed_entities_total: [
+    "Event-sourced entities torn down because something went wrong",
+    byEntity,
+  ],
+  cloudstate_eventsourced_loaded_event_bytes_total: [
+    "Events read from the store for a replay, as serialized Any",
+    byEntity,
+  ],
+  cloudstate_eventsourced_loaded_events_total: ["Events read from the store for a replay", byEntity],
+  cloudstate_eventsourced_loaded_snapshot_bytes_total: ["Snapshots read from the store, as serialized Any", byEntity],
+  cloudstate_eventsourced_loaded_snapshots_total: ["Snapshots read from the store", byEntity],
+  cloudstate_eventsourced_passivated_entities_total: ["Event-sourced entities stopped, for whatever reason", byEntity],
+  cloudstate_eventsourced_persisted_event_bytes_total: ["Events stored, as serialized Any", byEntity],
+  cloudstate_eventsourced_persisted_events_total: ["Events stored", byEntity],
+  cloudstate_eventsourced_persisted_snapshot_bytes_total: [
+    "Snapshots handed to the store, as serialized Any",
+    byEntity,
+  ],
+  cloudstate_eventsourced_persisted_snapshots_total: ["Snapshots handed to the store", byEntity],
+  cloudstate_eventsourced_received_commands_total: ["Commands received", byEntity],
+  cloudstate_eventsourced_stashed_commands_total: ["Commands that had to wait for the one before them", byEntity],
+  cloudstate_eventsourced_unstashed_commands_total: ["Commands that had waited and were sent", byEntity],
   massa_commands_failed_total: ["Commands that ended with a failure, by code", ["code"]],
   massa_commands_total: ["Commands opened, by service and method", ["service", "method"]],
   massa_entities_activated_total: ["Entities started, restarts included, by kind", ["kind"]],
@@ -56,6 +85,27 @@ const gauges = {
 } as const satisfies Record<string, readonly [help: string, labels: readonly string[]]>;
 
 const histograms = {
+  cloudstate_eventsourced_command_processing_time_seconds: [
+    "A command, from sending it to the function's reply",
+    byEntity,
+    javaBuckets,
+  ],
+  cloudstate_eventsourced_command_stash_time_seconds: [
+    "A command, from its arrival until it was sent, if it had to wait",
+    byEntity,
+    javaBuckets,
+  ],
+  cloudstate_eventsourced_command_total_time_seconds: [
+    "A command, from its arrival to its answer",
+    byEntity,
+    javaBuckets,
+  ],
+  cloudstate_eventsourced_persist_time_seconds: ["Storing the events of one reply", byEntity, javaBuckets],
+  cloudstate_eventsourced_recovery_time_seconds: [
+    "From the start of an entity until all is replayed",
+    byEntity,
+    javaBuckets,
+  ],
   massa_entities_recovery_seconds: [
     "Reading an event-sourced entity from the store and replaying it to the function",
     [],
@@ -84,10 +134,15 @@ const histograms = {
   massa_store_commit_writes: ["Writes gathered in one commit of the embedded store", [], [1, 2, 4, 8, 16, 64, 256]],
 } as const satisfies Record<string, readonly [help: string, labels: readonly string[], buckets: readonly number[]]>;
 
+/** Over the last minute. */
+const summaries = {
+  cloudstate_eventsourced_entity_active_time_seconds: ["Life of an instance", byEntity, [0.5, 0.95, 0.99, 1]],
+} as const satisfies Record<string, readonly [help: string, labels: readonly string[], quantiles: readonly number[]]>;
+
 /** What a metric is, for those who list all. */
 export interface MetricInfo {
   readonly name: string;
-  readonly type: "counter" | "gauge" | "histogram";
+  readonly type: "counter" | "gauge" | "histogram" | "summary";
   readonly labels: readonly string[];
   readonly help: string;
 }
@@ -97,18 +152,20 @@ export const metricInfos: readonly MetricInfo[] = [
   ...infosOf("counter", counters),
   ...infosOf("gauge", gauges),
   ...infosOf("histogram", histograms),
+  ...infosOf("summary", summaries),
 ].sort((left, right) => (left.name < right.name ? -1 : 1));
 
 export type CounterName = keyof typeof counters;
 export type GaugeName = keyof typeof gauges;
-export type HistogramName = keyof typeof histograms;
+/** Histograms and summaries: what is observed one by one. */
+export type DistributionName = keyof typeof histograms | keyof typeof summaries;
 type Labels = Readonly<Record<string, string>>;
 
 /** What rooms count with. Gauges are read at scrape time from a function, the last one given for its labels. */
 export interface Telemetry {
   count(name: CounterName, labels?: Labels, by?: number): void;
   gauge(name: GaugeName, read: () => number, labels?: Labels): void;
-  observe(name: HistogramName, seconds: number, labels?: Labels): void;
+  observe(name: DistributionName, seconds: number, labels?: Labels): void;
 }
 
 /** Counts nothing; for tests and for parts used alone. */
@@ -125,7 +182,7 @@ function infosOf(
 export function createTelemetry(): { readonly telemetry: Telemetry; readonly registry: Registry } {
   const registry = new Registry();
   const registers = [registry];
-  const byName = new Map<string, Counter | Histogram>();
+  const byName = new Map<string, Counter | Histogram | Summary>();
   /** By name, then by labels: who registers again takes the place of the one before, which is gone by then. */
   const readers = new Map<string, Map<string, { readonly read: () => number; readonly labels: Labels }>>();
   for (const [name, [help, labelNames]] of Object.entries(counters)) {
@@ -133,6 +190,19 @@ export function createTelemetry(): { readonly telemetry: Telemetry; readonly reg
   }
   for (const [name, [help, labelNames, buckets]] of Object.entries(histograms)) {
     byName.set(name, new Histogram({ name, help, labelNames: [...labelNames], buckets: [...buckets], registers }));
+  }
+  for (const [name, [help, labelNames, quantiles]] of Object.entries(summaries)) {
+    const percentiles = [...quantiles];
+    const summary = {
+      name,
+      help,
+      labelNames: [...labelNames],
+      percentiles,
+      maxAgeSeconds: 60,
+      ageBuckets: 6,
+      registers,
+    };
+    byName.set(name, new Summary(summary));
   }
   for (const [name, [help, labelNames]] of Object.entries(gauges)) {
     readers.set(name, new Map());
@@ -149,7 +219,7 @@ export function createTelemetry(): { readonly telemetry: Telemetry; readonly reg
     telemetry: {
       count: (name, labels = {}, by = 1) => (byName.get(name) as Counter).inc(labels, by),
       gauge: (name, read, labels = {}) => void readers.get(name)!.set(JSON.stringify(labels), { read, labels }),
-      observe: (name, seconds, labels = {}) => (byName.get(name) as Histogram).observe(labels, seconds),
+      observe: (name, seconds, labels = {}) => (byName.get(name) as Histogram | Summary).observe(labels, seconds),
     },
   };
 }

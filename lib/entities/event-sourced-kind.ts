@@ -1,15 +1,21 @@
 import { MassaError } from "../core/errors.ts";
+import type { Telemetry } from "../core/telemetry.ts";
 import type { EventStore } from "../store/store.ts";
 import { encodeEvent, encodeEventSourcedInit, type EventSourcedReply } from "../wire/event-sourced-protocol.ts";
 import type { AnyValue } from "../wire/protocol.ts";
 import { type EventsChange, eventSourcedRules } from "./event-sourced-rules.ts";
 import type { Kind } from "./host.ts";
+import { createEventMeters, type EventMeter } from "./instance-meter.ts";
 import { SerialEntity, type SerialParts } from "./serial-entity.ts";
 import type { Replay, SerialState } from "./serial-kind.ts";
 import { createSnapshots, type Snapshots } from "./snapshots.ts";
 import type { KeptEvents, StateCache } from "./state-cache.ts";
 
-export interface EventSourcedKindParts extends Omit<SerialParts<EventSourcedReply, EventsChange>, "rules" | "state"> {
+export interface EventSourcedKindParts extends Omit<
+  SerialParts<EventSourcedReply, EventsChange>,
+  "rules" | "state" | "meterOf"
+> {
+  readonly telemetry: Telemetry;
   readonly events: EventStore;
   readonly cache: StateCache;
   /** Idle time before passivation when the service names none (`eventSourced.passivationTimeout`). */
@@ -22,7 +28,8 @@ const pageMax = 100;
 /** Event-sourced entities: the events of each, and the snapshots that shorten their replay, in the store. Closing waits for snapshots. */
 export function createEventSourcedKind(parts: EventSourcedKindParts): Kind & AsyncDisposable {
   const snapshots = createSnapshots(parts);
-  const shared = { ...parts, rules: eventSourcedRules, state: eventSourcedState(parts, snapshots) };
+  const meterOf = createEventMeters(parts.telemetry);
+  const shared = { ...parts, rules: eventSourcedRules, state: eventSourcedState(parts, meterOf, snapshots), meterOf };
   return {
     passivationMs: parts.passivationMs,
     activate: (seat) => new SerialEntity<EventSourcedReply, EventsChange>(shared, seat),
@@ -31,11 +38,14 @@ export function createEventSourcedKind(parts: EventSourcedKindParts): Kind & Asy
 }
 
 /** The position of an event-sourced entity is the sequence of its last event. */
-function eventSourcedState(parts: EventSourcedKindParts, snapshots: Snapshots): SerialState<EventsChange> {
-  const { events: store, cache, telemetry, world } = parts;
-
+function eventSourcedState(
+  { events: store, cache, telemetry, world }: EventSourcedKindParts,
+  meterOf: (persistenceId: string) => EventMeter,
+  snapshots: Snapshots,
+): SerialState<EventsChange> {
   async function read(replay: Replay): Promise<number> {
     const startedAtMs = world.clock.monotonic();
+    const meter = meterOf(replay.key.persistenceId);
     using reading = cache.read("event-sourced", replay.key);
     const { sequence, snapshot } = await store.head(replay.key);
     if (replay.isOver()) return sequence;
@@ -43,6 +53,7 @@ function eventSourcedState(parts: EventSourcedKindParts, snapshots: Snapshots): 
       throw damaged(`its last event is ${sequence}, but its snapshot holds ${snapshot.sequence}`);
     }
     replay.open(encodeEventSourcedInit(replay.serviceName, replay.key.entityId, snapshot));
+    if (snapshot) meter.snapshotLoaded(snapshot.payload);
     const from = snapshot?.sequence ?? 0;
     /** What was read, for the cache; a history that is too long for that is not gathered. */
     let kept: AnyValue[] | undefined = [];
@@ -50,6 +61,7 @@ function eventSourcedState(parts: EventSourcedKindParts, snapshots: Snapshots): 
     for (let at = from; at < sequence;) {
       const page = await store.read(replay.key, at, Math.min(pageMax, sequence - at));
       if (page.length === 0) throw damaged(`event ${at + 1} of ${sequence} is missing`);
+      meter.eventsLoaded(page);
       await sendAll(replay, at, page);
       if (replay.isOver()) return sequence;
       at += page.length;
@@ -58,7 +70,6 @@ function eventSourcedState(parts: EventSourcedKindParts, snapshots: Snapshots): 
       else kept = undefined;
     }
     if (kept) reading.keep({ type: "event-sourced", snapshot, events: kept });
-    telemetry.count("massa_entities_events_loaded_total", {}, sequence - from);
     telemetry.observe("massa_entities_recovery_seconds", (world.clock.monotonic() - startedAtMs) / 1_000);
     return sequence;
   }
@@ -71,12 +82,14 @@ function eventSourcedState(parts: EventSourcedKindParts, snapshots: Snapshots): 
     async store(key, position, { events, snapshot }) {
       const term = cache.term(key);
       await store.append(key, position, events);
-      telemetry.count("massa_entities_events_stored_total", {}, events.length);
+      const meter = meterOf(key.persistenceId);
+      meter.eventsStored(events);
       const sequence = position + events.length;
       if (snapshot === undefined) {
         cache.extend(key, term, position, events);
       } else {
         cache.keep(key, term, { type: "event-sourced", snapshot: { sequence, payload: snapshot }, events: [] });
+        meter.snapshotStored(snapshot);
         snapshots.save(key, sequence, snapshot);
       }
       return sequence;

@@ -1,12 +1,12 @@
 import { MassaError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
-import type { Telemetry } from "../core/telemetry.ts";
 import type { Cancel, World } from "../core/world.ts";
 import type { EntityKey } from "../store/store.ts";
 import type { UserFunction } from "../user-function/user-function.ts";
 import { Conversation, type ConversationListener } from "./conversation.ts";
 import type { CallOwner, EntityCall } from "./entity-call.ts";
 import type { Instance, Seat } from "./host.ts";
+import type { InstanceMeter } from "./instance-meter.ts";
 import type { SerialStreamOut } from "../wire/serial-protocol.ts";
 import type { Replay, SerialReply, SerialRules, SerialState } from "./serial-kind.ts";
 
@@ -24,7 +24,7 @@ export interface SerialParts<Reply extends SerialReply, Change> {
   readonly userFunction: UserFunction;
   readonly world: World;
   readonly log: Logger;
-  readonly telemetry: Telemetry;
+  readonly meterOf: (persistenceId: string) => InstanceMeter;
   readonly reportError: (message: string) => void;
   readonly options: SerialOptions;
 }
@@ -42,6 +42,7 @@ export class SerialEntity<Reply extends SerialReply, Change>
   readonly key: EntityKey;
   readonly #parts: SerialParts<Reply, Change>;
   readonly #seat: Seat;
+  readonly #meter: InstanceMeter;
   #phase: Phase = "starting";
   /** Until the stream is over. */
   #conversation: Conversation<SerialStreamOut<Reply>> | undefined;
@@ -51,6 +52,7 @@ export class SerialEntity<Reply extends SerialReply, Change>
   #current: EntityCall | undefined;
   /** When that command was sent or replied to, or the start began. */
   #sinceMs = 0;
+  #startedMs = 0;
   /** The reply to it has come, and its change is being stored. */
   #storing = false;
   /** Version of the value, or sequence of the last event. */
@@ -66,6 +68,7 @@ export class SerialEntity<Reply extends SerialReply, Change>
   constructor(parts: SerialParts<Reply, Change>, seat: Seat) {
     this.#parts = parts;
     this.#seat = seat;
+    this.#meter = parts.meterOf(seat.service.persistenceId);
     this.key = { persistenceId: seat.service.persistenceId, entityId: seat.entityId };
     this.#lastUsedMs = parts.world.clock.monotonic();
     this.#start();
@@ -93,8 +96,10 @@ export class SerialEntity<Reply extends SerialReply, Change>
 
   accept(call: EntityCall): void {
     call.owner = this;
+    this.#meter.received();
     if (this.#waiting === undefined && this.#isFree()) this.#send(call);
     else {
+      this.#meter.queued();
       call.keepPayload();
       (this.#waiting ??= []).push(call);
     }
@@ -205,7 +210,9 @@ export class SerialEntity<Reply extends SerialReply, Change>
   }
 
   #start(): void {
-    this.#sinceMs = this.#parts.world.clock.monotonic();
+    this.#meter.started();
+    this.#startedMs = this.#parts.world.clock.monotonic();
+    this.#sinceMs = this.#startedMs;
     const position = this.#parts.state.load(this);
     if (typeof position === "number") this.#run(position);
     else
@@ -217,9 +224,10 @@ export class SerialEntity<Reply extends SerialReply, Change>
 
   #run(position: number): void {
     if (this.#phase !== "starting") return;
+    this.#meter.recovered(this.#lapMs());
     this.#position = position;
     this.#phase = "running";
-    this.#lastUsedMs = this.#parts.world.clock.monotonic();
+    this.#lastUsedMs = this.#sinceMs;
     if (this.#unwanted) this.passivate();
     else this.#goOn();
   }
@@ -240,6 +248,7 @@ export class SerialEntity<Reply extends SerialReply, Change>
     if (!this.#waiting || !this.#isFree()) return;
     const call = this.#waiting.shift()!;
     if (this.#waiting.length === 0) this.#waiting = undefined;
+    this.#meter.unqueued(this.#parts.world.clock.monotonic() - call.openedAtMs);
     this.#send(call);
   }
 
@@ -255,14 +264,14 @@ export class SerialEntity<Reply extends SerialReply, Change>
   }
 
   #reply(reply: Reply): void {
-    const { rules, state, telemetry } = this.#parts;
+    const { rules, state } = this.#parts;
     const call = this.#current;
     if (call?.id !== reply.commandId || this.#storing) {
       const report = `Received reply for entity id ${this.key.entityId} for unknown command ${reply.commandId}`;
       this.#crash(rules.texts.reply, report);
       return;
     }
-    telemetry.observe("massa_entities_reply_seconds", this.#lap(), { kind: this.#seat.service.entityType });
+    this.#meter.replied(this.#lapMs());
     const verdict = rules.judge(reply);
     switch (verdict.type) {
       case "answer":
@@ -291,22 +300,21 @@ export class SerialEntity<Reply extends SerialReply, Change>
       this.#parts.state.forget(this.key);
       return;
     }
-    const { telemetry } = this.#parts;
-    telemetry.observe("massa_entities_store_seconds", this.#lap(), { kind: this.#seat.service.entityType });
+    this.#meter.stored(this.#lapMs());
     this.#position = position;
     this.#answer(call, reply);
   }
 
-  /** Seconds since the command was sent, or since the last call. */
-  #lap(): number {
+  /** Since the start began, the command was sent, or the last call. */
+  #lapMs(): number {
     const nowMs = this.#parts.world.clock.monotonic();
-    const seconds = (nowMs - this.#sinceMs) / 1_000;
+    const ms = nowMs - this.#sinceMs;
     this.#sinceMs = nowMs;
-    return seconds;
+    return ms;
   }
 
   #unstored(call: EntityCall, error: MassaError): void {
-    const { state, rules, telemetry, log } = this.#parts;
+    const { state, rules, log } = this.#parts;
     state.forget(this.key);
     if (this.#current !== call) return;
     this.#storing = false;
@@ -317,7 +325,8 @@ export class SerialEntity<Reply extends SerialReply, Change>
     }
     // What the function knows is old; those that wait begin again with what is stored.
     log.warn({ service: this.serviceName }, "another writer changed an entity; it begins anew");
-    telemetry.count("massa_entities_conflicts_total", { kind: this.#seat.service.entityType });
+    this.#meter.conflicted();
+    this.#meter.completed(this.#parts.world.clock.monotonic() - call.openedAtMs, true);
     this.#current = undefined;
     if (!call.abandoned) {
       call.fail(new MassaError("unavailable", "another writer changed the entity; nothing was stored, try again"));
@@ -332,6 +341,7 @@ export class SerialEntity<Reply extends SerialReply, Change>
     this.#storing = false;
     this.#lastUsedMs = this.#parts.world.clock.monotonic();
     call.state = "over";
+    this.#meter.completed(this.#lastUsedMs - call.openedAtMs, reply.clientAction?.type === "failure");
     call.element({ action: reply.clientAction, effects: reply.sideEffects });
     call.end();
     if (this.#phase === "closing" && !this.#conversation) this.#end();
@@ -361,6 +371,7 @@ export class SerialEntity<Reply extends SerialReply, Change>
     }
     this.#next = "end";
     this.#phase = "starting";
+    this.#meter.stopped(this.#parts.world.clock.monotonic() - this.#startedMs);
     this.#start();
   }
 
@@ -371,9 +382,9 @@ export class SerialEntity<Reply extends SerialReply, Change>
   }
 
   #tell(report: string): void {
-    const { log, reportError, telemetry } = this.#parts;
+    const { log, reportError } = this.#parts;
     log.warn({ service: this.serviceName, report }, "entity crashed");
-    telemetry.count("massa_entities_failed_total", { kind: this.#seat.service.entityType });
+    this.#meter.failed();
     reportError(report);
   }
 
@@ -394,6 +405,7 @@ export class SerialEntity<Reply extends SerialReply, Change>
     } else {
       const current = this.#current;
       this.#current = undefined;
+      if (current) this.#meter.completed(this.#parts.world.clock.monotonic() - current.openedAtMs, true);
       if (current?.abandoned === false) current.fail(error);
       this.#end();
     }
@@ -417,6 +429,7 @@ export class SerialEntity<Reply extends SerialReply, Change>
   #end(): void {
     if (this.#phase === "over") return;
     this.#phase = "over";
+    this.#meter.stopped(this.#parts.world.clock.monotonic() - this.#startedMs);
     this.#closeTimer?.();
     this.#release();
     const waiting = this.#waiting ?? [];

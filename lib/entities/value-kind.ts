@@ -1,12 +1,15 @@
 import type { ValueStore } from "../store/store.ts";
 import { encodeValueInit, type ValueReply } from "../wire/value-protocol.ts";
+import type { Telemetry } from "../core/telemetry.ts";
 import type { Kind } from "./host.ts";
+import { createInstanceMeter } from "./instance-meter.ts";
 import { SerialEntity, type SerialParts } from "./serial-entity.ts";
 import type { Replay, SerialState } from "./serial-kind.ts";
 import type { StateCache } from "./state-cache.ts";
 import { type ValueChange, valueRules } from "./value-rules.ts";
 
-export interface ValueKindParts extends Omit<SerialParts<ValueReply, ValueChange>, "rules" | "state"> {
+export interface ValueKindParts extends Omit<SerialParts<ValueReply, ValueChange>, "rules" | "state" | "meterOf"> {
+  readonly telemetry: Telemetry;
   readonly values: ValueStore;
   readonly cache: StateCache;
   /** Idle time before passivation when the service names none (`value.passivationTimeout`). */
@@ -15,7 +18,8 @@ export interface ValueKindParts extends Omit<SerialParts<ValueReply, ValueChange
 
 /** Value entities: one value each, in the store. */
 export function createValueKind(parts: ValueKindParts): Kind {
-  const shared = { ...parts, rules: valueRules, state: valueState(parts) };
+  const meter = createInstanceMeter(parts.telemetry, "value");
+  const shared = { ...parts, rules: valueRules, state: valueState(parts), meterOf: () => meter };
   return {
     passivationMs: parts.passivationMs,
     activate: (seat) => new SerialEntity<ValueReply, ValueChange>(shared, seat),
