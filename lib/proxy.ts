@@ -82,7 +82,7 @@ async function open(scope: Scope, config: Config, log: Logger, world: World): Pr
   const link = { engine: nodeHttp2, world, log: room("user-function"), telemetry };
   const userFunction = scope.use(openUserFunction(link, settings.userFunctionOptions(config)));
   const client = createDiscoveryClient(userFunction, clock, settings.discoveryTimeoutMs);
-  const reportError = createReporter(client, room("discovery"), telemetry);
+  const reportError = createReporter({ client, userFunction, log: room("discovery"), telemetry });
 
   const replica = Buffer.from(world.random.bytes(16)).toString("hex");
   const mesh = scope.use(await openLibp2pMesh(settings.meshOptions(config, replica), world, room("mesh"), telemetry));

@@ -2,14 +2,23 @@ import type { Logger } from "./core/log.ts";
 import { MassaError } from "./core/errors.ts";
 import type { Telemetry } from "./core/telemetry.ts";
 import type { DiscoveryClient } from "./discovery/discovery.ts";
+import type { UserFunction } from "./user-function/user-function.ts";
 
 /** Reports under way; more are left out and counted, so that a function in trouble is not buried under them (`reports`). */
 const underWayMax = 100;
 
-/** Tells the user function of its mistakes, best effort. */
-export function createReporter(client: DiscoveryClient, log: Logger, telemetry: Telemetry): (message: string) => void {
+export interface ReporterParts {
+  readonly client: Pick<DiscoveryClient, "reportError">;
+  readonly userFunction: Pick<UserFunction, "isThere">;
+  readonly log: Logger;
+  readonly telemetry: Telemetry;
+}
+
+/** Tells the user function of its mistakes, best effort: the process that made them, and not the next one. */
+export function createReporter({ client, userFunction, log, telemetry }: ReporterParts): (message: string) => void {
   let underWay = 0;
   return (message) => {
+    if (!userFunction.isThere) return;
     if (underWay >= underWayMax) {
       telemetry.count("massa_limit_reached_total", { limit: "reports" });
       return;

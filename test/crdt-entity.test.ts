@@ -488,6 +488,19 @@ suite("a CRDT entity", () => {
     );
   });
 
+  test("without a command ends without a word when the function is gone, and says so of any other end", async () => {
+    const { open, reply, plus, streams, sent, reports } = await stage();
+    await open();
+    reply(1, plus(5));
+    streams[0]!.receiver.fail(new MassaError("unavailable", "the connection was lost"));
+    assert.deepEqual(reports, []);
+    await open();
+    assert.deepEqual(sent(), ["init 5", "command 1"]);
+    reply(1);
+    streams[1]!.receiver.fail(new MassaError("internal", "reset"));
+    assert.deepEqual(reports, ["Entity crashed: reset"]);
+  });
+
   test("passivates when idle, not while a stream is open, and keeps the state", async () => {
     const { clock, open, say, reply, plus, streams, sent } = await stage();
     await open(true);

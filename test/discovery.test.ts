@@ -139,12 +139,13 @@ suite("discovery", () => {
 
   test("only warns of another version when the check is off", async () => {
     const { client } = scripted([outdated]);
-    const warned: string[] = [];
-    const log = { ...silentLogger, warn: (_: object, message: string) => void warned.push(message) };
+    const warned: unknown[] = [];
+    const log = { ...silentLogger, warn: (bound: object, message: string) => void warned.push(message, bound) };
     const lenient = { ...options, compatibilityCheck: false };
     const discovery = createDiscovery({ client, world: instantWorld().world, log }, lenient);
     assert.equal((await discovery.ask(never)).type, "table");
-    assert.deepEqual(warned, ["user function speaks another protocol version"]);
+    const { address } = options;
+    assert.deepEqual(warned, ["user function speaks another protocol version", { address, version: "0.1" }]);
   });
 
   test("asks again from the beginning after a function was lost", async () => {

@@ -7,6 +7,7 @@ export function playedFunction(
 ): UserFunction {
   return {
     address: "the test",
+    isThere: true,
     open,
     share,
     unary: () => Promise.reject(new Error("not asked")),

@@ -244,9 +244,10 @@ suite("function link: coming and going", () => {
     await using link = openLink(at(port));
     const answered = link.unary("/p.S/m", Buffer.from("patience"), never);
     await new Promise((resolve) => setTimeout(resolve, 30));
+    assert.equal(link.isThere, false);
     await using fn = await openFunction(echo, { port });
     assert.equal(Buffer.from(await answered).toString(), "patience");
-    assert.equal(fn.accepted, 1);
+    assert.deepEqual([fn.accepted, link.isThere], [1, true]);
   });
 
   test("refuses after the wait with the reason, and at once when too many wait", async () => {

@@ -31,15 +31,19 @@ export const entityTypes: Readonly<Record<EntityType, string>> = {
 
 /** Whether a function speaks exactly the protocol version of this proxy, 0.2. */
 export function isCompatible(spec: EntitySpec): boolean {
-  return spec.serviceInfo?.protocolMajorVersion === 0 && spec.serviceInfo.protocolMinorVersion === 2;
+  return versionIn(spec) === "0.2";
+}
+
+/** The protocol version that a function says it speaks; `0.0` when it says nothing. */
+export function versionIn({ serviceInfo }: EntitySpec): string {
+  const { protocolMajorVersion = 0, protocolMinorVersion = 0 } = serviceInfo ?? {};
+  return `${protocolMajorVersion}.${protocolMinorVersion}`;
 }
 
 /** Checks what a function says of itself, in the order that the Cloudstate protocol has, and makes the table of it. */
 export function buildServiceTable(spec: EntitySpec, support: Support): TableOrRefusal {
   if (support.compatibilityCheck && !isCompatible(spec)) {
-    const { protocolMajorVersion = 0, protocolMinorVersion = 0 } = spec.serviceInfo ?? {};
-    const version = `${protocolMajorVersion}.${protocolMinorVersion}`;
-    return { type: "rejected", message: `Incompatible protocol version ${version}, only 0.2 is supported` };
+    return { type: "rejected", message: `Incompatible protocol version ${versionIn(spec)}, only 0.2 is supported` };
   }
   const read = readDescriptors(spec.proto);
   if (read.type !== "files") return read;

@@ -3,7 +3,7 @@ import { MassaError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
 import type { World } from "../core/world.ts";
 import { type EntitySpec, type ProxyInfo, ProxyInfoSchema } from "../wire/gen/cloudstate/entity_pb.ts";
-import { buildServiceTable, isCompatible, type Support, type TableOrRefusal } from "./build-table.ts";
+import { buildServiceTable, isCompatible, type Support, type TableOrRefusal, versionIn } from "./build-table.ts";
 import type { ServiceTable } from "./service-table.ts";
 
 /** The two calls of discovery, to one user function. */
@@ -80,8 +80,14 @@ export function createDiscovery({ client, world, log }: DiscoveryParts, options:
     try {
       const spec = await client.discover(greeting(options), signal);
       const outcome = buildServiceTable(spec, options);
-      if (outcome.type === "table" && !isCompatible(spec)) {
-        log.warn({ address, version: spec.serviceInfo }, "user function speaks another protocol version");
+      if (!isCompatible(spec)) {
+        const version = versionIn(spec);
+        if (outcome.type === "table") log.warn({ address, version }, "user function speaks another protocol version");
+        else
+          log.info(
+            { address, version },
+            "protocol.compatibilityCheck: false takes functions of other versions as well",
+          );
       }
       return outcome;
     } catch (failure) {

@@ -457,10 +457,16 @@ export class CrdtEntity implements Instance, ConversationListener<CrdtStreamOut>
       this.#end();
       return;
     }
-    // Nothing was lost on the way to a function that was never reached: its callers may try again.
-    if (error?.code === "unavailable" && this.#conversation?.reached !== true) this.#fall(error);
-    else
+    if (error?.code === "unavailable" && this.#calls.size === 0 && this.#waiting.length === 0) {
+      const { log, service } = this.#parts;
+      log.debug({ service: service.name, reason: error.message }, "the stream of an idle entity is over");
+      this.#end();
+    } else if (error?.code === "unavailable" && this.#conversation?.reached !== true) {
+      // Nothing was lost on the way to a function that was never reached: its callers may try again.
+      this.#fall(error);
+    } else {
       this.#crash(error ? `Entity crashed: ${error.message}` : "Unexpected entity termination due to stream closure");
+    }
   }
 
   #crash(report: string): void {

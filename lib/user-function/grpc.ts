@@ -130,6 +130,10 @@ class GrpcUserFunction implements UserFunction {
     return promise;
   }
 
+  get isThere(): boolean {
+    return this.#pool.isThere;
+  }
+
   watch(listener: FunctionListener): () => void {
     return this.#pool.watch(listener);
   }

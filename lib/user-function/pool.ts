@@ -72,6 +72,10 @@ export class SessionPool {
     return this.#sessions.length;
   }
 
+  get isThere(): boolean {
+    return this.#sessions.some(({ usable }) => usable);
+  }
+
   get waiting(): number {
     return this.#waiters.size;
   }

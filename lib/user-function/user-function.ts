@@ -40,6 +40,8 @@ export interface StreamOptions {
  */
 export interface UserFunction extends AsyncDisposable {
   readonly address: string;
+  /** Whether there is a connection to it that takes streams. */
+  readonly isThere: boolean;
   open(path: string, receiver: FunctionStreamReceiver, options?: StreamOptions): FunctionStream;
   /** One message there, one back; rejects with the function's status as a MassaError. */
   unary(path: string, message: Uint8Array, signal: AbortSignal): Promise<Uint8Array>;

@@ -183,7 +183,7 @@ export const storedDistortions: readonly Distortion[] = [
   {
     title: "a value that is lost with its stream",
     foundBy: "X2",
-    shows: /message: 'one'/,
+    shows: /ValueEntityInitState/,
     tap: onValues(() => new ForgottenValue()),
   },
   {
@@ -220,7 +220,7 @@ export const storedDistortions: readonly Distortion[] = [
   {
     title: "events that are not stored",
     foundBy: "X7",
-    shows: /message: 'one'/,
+    shows: /EventSourcedEvent/,
     tap: onEventSourced(() => new LostEvents()),
   },
   {

@@ -51,7 +51,8 @@ export async function openRelay(
         responseSerialize: same,
         responseDeserialize: same,
       };
-      implementation[method.name] = (call) => pass(call, onward, path, open(path));
+      const takesOne = method.methodKind === "unary" || method.methodKind === "server_streaming";
+      implementation[method.name] = (call) => pass(call, { onward, path, tap: open(path), takesOne });
     }
     server.addService(definition, implementation);
   }
@@ -71,13 +72,25 @@ export interface Relay {
 
 type Inbound = ServerDuplexStream<Buffer, Buffer>;
 
-function pass(inbound: Inbound, onward: Caller, path: string, tap: Tap): void {
+interface Way {
+  readonly onward: Caller;
+  readonly path: string;
+  readonly tap: Tap;
+  /** The one message goes with the end of its stream, as clients send it: some servers break off a call that is slow to end. */
+  readonly takesOne: boolean;
+}
+
+function pass(inbound: Inbound, { onward, path, tap, takesOne }: Way): void {
   const outbound = onward.raw(path);
+  const kept: Buffer[] = [];
   let over = false;
   let cancelled = false;
   let passing = Promise.resolve();
   inbound.on("data", (message: Buffer) => {
-    for (const changed of tap.fromProxy(message)) outbound.write(changed);
+    for (const changed of tap.fromProxy(message)) {
+      if (takesOne) kept.push(changed);
+      else outbound.write(changed);
+    }
   });
   const { promise: ended, resolve: end } = Promise.withResolvers<undefined>();
   inbound.on("end", () => {
@@ -86,7 +99,7 @@ function pass(inbound: Inbound, onward: Caller, path: string, tap: Tap): void {
       if (cancelled) return;
       const { then, before } = tap.proxyEnded();
       if (over) return; // The function answered in full before it saw the end.
-      for (const message of before) outbound.write(message);
+      for (const message of [...kept, ...before]) outbound.write(message);
       if (then === "nothing") return;
       if (then === "end") return void outbound.end();
       over = true;

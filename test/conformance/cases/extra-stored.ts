@@ -31,7 +31,8 @@ async function falls(stage: ProxyStage, side: Side, text: string, made: Made): P
 
   stage.recorder.change(isCommandOf(id), made);
   same(await side.read(stage, id).failure(), text, "description");
-  await side.read(stage, id).expect({ message: "one" });
+  // What a model makes of the state that it begins with is its own affair: Java's shows none of it before a change.
+  await side.read(stage, id).message();
   const second = await side.begins(stage, id, "one");
   await second.skip();
 
