@@ -5,6 +5,7 @@ import type { AdminOptions } from "./admin/server.ts";
 import type { Config } from "./core/config.ts";
 import { entityTypes } from "./discovery/build-table.ts";
 import type { DiscoveryOptions } from "./discovery/discovery.ts";
+import type { CompletionOptions } from "./entities/completion.ts";
 import type { CrdtKindOptions } from "./entities/crdt-kind.ts";
 import type { HostOptions } from "./entities/host.ts";
 import type { SerialOptions } from "./entities/serial-entity.ts";
@@ -67,13 +68,17 @@ export function crdtOptions({ crdt, relay }: Config): CrdtKindOptions {
     passivationMs: crdt.passivationTimeout,
     catchUpAfterMs: crdt.catchUpAfter,
     cancelGraceMs: crdt.cancelGrace,
-    closeMs: relay.timeout,
+    relayTimeoutMs: relay.timeout,
   };
 }
 
 /** A command that is out for twice as long as its caller waited is given up with its stream. */
 export function serialOptions({ relay }: Config): SerialOptions {
-  return { closeMs: relay.timeout, giveUpMs: 2 * relay.timeout };
+  return { giveUpMs: 2 * relay.timeout };
+}
+
+export function completionOptions({ entities, relay }: Config): CompletionOptions {
+  return { closeMs: relay.timeout, hurryMs: Math.min(entities.completeTimeout, relay.timeout) };
 }
 
 export function hostOptions({ entities, relay, drain }: Config): HostOptions {

@@ -3,6 +3,7 @@ import type { Logger } from "./core/log.ts";
 import type { Scope } from "./core/scope.ts";
 import type { Telemetry } from "./core/telemetry.ts";
 import type { World } from "./core/world.ts";
+import { createCompletion } from "./entities/completion.ts";
 import { createCrdtKind } from "./entities/crdt-kind.ts";
 import { createEventSourcedKind } from "./entities/event-sourced-kind.ts";
 import { createHost, type Host } from "./entities/host.ts";
@@ -26,11 +27,12 @@ export interface StatefulParts {
 
 /** The host of all kinds of entities. Closing the scope passivates them, and then waits for what they left to be stored. */
 export function openStateful(scope: Scope, parts: StatefulParts): Host {
-  const { config, store, telemetry } = parts;
+  const { config, store, world, log, telemetry } = parts;
   // A process owns all entities of a store that is its own, as long as it runs; of a shared one it owns none for certain.
   const term = () => (store.isShared ? undefined : 1);
   const cache = new StateCache({ bytesMax: config.entities.cache, term }, telemetry);
-  const serial = { ...parts, cache, options: settings.serialOptions(config) };
+  const completion = createCompletion({ clock: world.clock, log, telemetry }, settings.completionOptions(config));
+  const serial = { ...parts, completion, cache, options: settings.serialOptions(config) };
   const eventSourced = scope.use(
     createEventSourcedKind({
       ...serial,
@@ -39,7 +41,7 @@ export function openStateful(scope: Scope, parts: StatefulParts): Host {
     }),
   );
   const kinds = {
-    crdt: createCrdtKind({ ...parts, options: settings.crdtOptions(config) }),
+    crdt: createCrdtKind({ ...parts, completion, options: settings.crdtOptions(config) }),
     value: createValueKind({ ...serial, values: store.values, passivationMs: config.value.passivationTimeout }),
     "event-sourced": eventSourced,
   };

@@ -8,6 +8,7 @@ import { silentTelemetry } from "../lib/core/telemetry.ts";
 import type { Clock, World } from "../lib/core/world.ts";
 import { seededRandom } from "../lib/core/world.ts";
 import type { Method, Service } from "../lib/discovery/service-table.ts";
+import { createCompletion } from "../lib/entities/completion.ts";
 import { createCrdtKind } from "../lib/entities/crdt-kind.ts";
 import { createHost } from "../lib/entities/host.ts";
 import type { ReplicaGroup, Watcher } from "../lib/replication/port.ts";
@@ -118,9 +119,10 @@ async function stage() {
   const parts = { userFunction, world, log: silentLogger, telemetry: silentTelemetry };
   const crdt = createCrdtKind({
     ...parts,
+    completion: createCompletion({ ...parts, clock: world.clock }, { closeMs: 60_000, hurryMs: 1_000 }),
     replication: { group: () => group, hosted: () => undefined, notReady: undefined, onReady: (ready) => ready() },
     reportError: (message) => reports.push(message),
-    options: { passivationMs: 30_000, catchUpAfterMs: 50, cancelGraceMs: 1_000, closeMs: 60_000 },
+    options: { passivationMs: 30_000, catchUpAfterMs: 50, cancelGraceMs: 1_000, relayTimeoutMs: 60_000 },
   });
   const host = createHost({
     ...parts,
@@ -135,7 +137,7 @@ async function stage() {
     },
   });
   const service: Service = { name: "s.S", entityType: "crdt", persistenceId: "p", methods: new Map() };
-  const method = (streamedOut: boolean): Method => ({
+  const methodOf = (streamedOut: boolean): Method => ({
     service,
     name: streamedOut ? "Watch" : "Do",
     path: "/s.S/Do",
@@ -148,6 +150,7 @@ async function stage() {
     streamedOut,
     key: (bytes) => Buffer.from(bytes).toString(),
   });
+  const [unary, streamed] = [methodOf(false), methodOf(true)];
   const open = async (streamedOut = false, entityId = "e", heard?: (call: Call, said: string) => unknown) => {
     const got: string[] = [];
     const payload = { typeUrl: "t/In", value: Buffer.from(entityId) };
@@ -157,7 +160,7 @@ async function stage() {
       heard?.(call, said);
     };
     const call: Call = host.open(
-      method(streamedOut),
+      streamedOut ? streamed : unary,
       { service: "s.S", method: "Do", metadata: [], payload, hops: 0 },
       {
         element: say,
@@ -331,6 +334,55 @@ suite("a CRDT entity", () => {
     await open();
     assert.deepEqual(sent().slice(4), ["command 2"]);
     assert.deepEqual(got, ["reply", "nothing"]);
+  });
+
+  test("waits for no response of a method that left one out, takes it should it come, and waits for the next ones then", async () => {
+    const { clock, elsewhere, open, say, sent, reply, plus } = await stage();
+    const calls = [];
+    for (const id of [1, 2, 3]) {
+      calls.push((await open(true)).call);
+      reply(id, { streamed: true });
+    }
+    calls[0]!.cancel();
+    clock.pass(1_000);
+    elsewhere(counter(5n));
+    calls[1]!.cancel();
+    elsewhere(counter(1n));
+    assert.deepEqual(sent().slice(4), ["cancelled 1", "delta 5", "cancelled 2", "delta 1"]);
+    say({ case: "streamCancelledResponse", value: { commandId: 2n, ...plus(4) } });
+    calls[2]!.cancel();
+    elsewhere(counter(1n));
+    assert.deepEqual(sent().slice(8), ["cancelled 3"]);
+    say({ case: "streamCancelledResponse", value: { commandId: 3n } });
+    assert.deepEqual(sent().slice(9), ["delta 1"]);
+    const late = await open();
+    assert.deepEqual(late.got, []);
+    reply(4);
+    clock.pass(30_000);
+    assert.deepEqual(sent().slice(10), ["command 4"]);
+  });
+
+  test("waits no longer than a second for the completion of its old stream when a command waits for that", async () => {
+    const { clock, open, sent, reply, plus, streams } = await stage();
+    await open();
+    reply(1, plus(5));
+    clock.pass(31_000);
+    clock.pass(20_000);
+    assert.equal(streams[0]!.state, "half-closed");
+    const { got } = await open();
+    clock.pass(900);
+    await settled();
+    assert.equal(streams.length, 1);
+    clock.pass(100);
+    await settled();
+    assert.deepEqual([streams[0]!.state, sent()], ["reset", ["init 5", "command 1"]]);
+    reply(1, { stateAction: { action: { case: "delete", value: {} } } });
+    assert.deepEqual(got, ["reply", "end"]);
+    await open();
+    await open();
+    clock.pass(1_000);
+    await settled();
+    assert.deepEqual([streams[1]!.state, streams.length], ["reset", 3]);
   });
 
   test("takes no response to a cancellation that it did not send: the command stays out, and its stream open", async () => {

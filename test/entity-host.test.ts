@@ -115,6 +115,20 @@ suite("passivation", () => {
     assert.deepEqual([states(), host.active], ["reset", 0]);
   });
 
+  test("resets it after a second when a command waits for that", async () => {
+    const { open, reply, time, states, sent } = stage();
+    await open();
+    await reply(1);
+    time.run(31_000);
+    time.run(10_000);
+    await open();
+    time.run(900);
+    assert.equal(states(), "half-closed");
+    time.run(100);
+    await settled();
+    assert.deepEqual([states(), sent()], ["reset open", ["init s.S e -", "command 1"]]);
+  });
+
   test("of a service that is gone finishes what is out; of all, at the end, before it is done", async () => {
     const { open, reply, update, host, states, store, streams, complete } = stage();
     const [out, queued] = [await open("a"), await open("a")];
@@ -206,10 +220,23 @@ suite("the end of the host", () => {
     await reply(1);
     let isOver = false;
     const closing = host[Symbol.asyncDispose]().then(() => (isOver = true));
-    time.run(9_000);
+    time.run(900);
     await settled();
     assert.deepEqual([states(), isOver], ["half-closed", false]);
-    time.run(2_000);
+    time.run(1_200);
+    await closing;
+    assert.equal(states(), "reset");
+  });
+
+  test("is not held up by a function that replies no more", async () => {
+    const { open, host, time } = stage();
+    await open();
+    let isOver = false;
+    const closing = host[Symbol.asyncDispose]().then(() => (isOver = true));
+    time.run(9_900);
+    await settled();
+    assert.equal(isOver, false);
+    time.run(200);
     await closing;
   });
 });

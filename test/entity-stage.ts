@@ -5,6 +5,7 @@ import { silentLogger } from "../lib/core/log.ts";
 import { silentTelemetry, type Telemetry } from "../lib/core/telemetry.ts";
 import { seededRandom } from "../lib/core/world.ts";
 import type { EntityType, Method, Service } from "../lib/discovery/service-table.ts";
+import { createCompletion } from "../lib/entities/completion.ts";
 import { createEventSourcedKind } from "../lib/entities/event-sourced-kind.ts";
 import { createHost, type HostOptions } from "../lib/entities/host.ts";
 import { StateCache } from "../lib/entities/state-cache.ts";
@@ -147,7 +148,8 @@ export function openStage(options: StageOptions = {}) {
   };
   const cache = new StateCache({ bytesMax: options.cacheBytes ?? 1 << 20, term: options.term ?? (() => 1) }, telemetry);
   const passivationMs = options.passivationMs ?? 30_000;
-  const serial = { ...parts, cache, passivationMs, options: { closeMs: 60_000, giveUpMs: 120_000 } };
+  const completion = createCompletion({ ...parts, clock: world.clock }, { closeMs: 60_000, hurryMs: 1_000 });
+  const serial = { ...parts, completion, cache, passivationMs, options: { giveUpMs: 120_000 } };
   const eventSourced = createEventSourcedKind({ ...serial, events: store.events });
   const host = createHost({
     ...parts,

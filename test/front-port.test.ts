@@ -141,6 +141,15 @@ suite("front port: bad input", () => {
     assert.ok(harness.counted.includes("massa_front_refused_total silence"));
   });
 
+  test("says nothing to a peer that only looks whether the port is open, and counts it as nothing", async () => {
+    await using harness = await openHarness({ front: { greetingTimeoutMs: 60_000 } });
+    const probe = connect({ port: harness.front.port, host: "127.0.0.1", allowHalfOpen: true });
+    const heard: Buffer[] = [];
+    probe.on("data", (chunk: Buffer) => heard.push(chunk)).end();
+    await once(probe, "close");
+    assert.deepEqual([heard, harness.counted.filter((name) => name.includes("refused"))], [[], []]);
+  });
+
   test("closes connections over the limit", async () => {
     await using harness = await openHarness({ front: { connectionsMax: 1 } });
     const first = connect({ port: harness.front.port, host: "127.0.0.1" });

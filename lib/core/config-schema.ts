@@ -263,7 +263,7 @@ export const configSchema = z.strictObject({
       duration(),
       "1s",
       "How long a cancelled stream's response is waited for",
-      "changes go on without it",
+      "changes go on without it, and no more of its method are waited for until one comes",
     ),
     writeTimeout: setting(
       duration(),
@@ -294,6 +294,12 @@ export const configSchema = z.strictObject({
       "1000",
       "Answers of a streamed command that its client has not read",
       "the command fails with RESOURCE_EXHAUSTED",
+    ),
+    completeTimeout: setting(
+      duration(),
+      "1s",
+      "How long a function may take to complete a half-closed stream while commands, or the end of the proxy, wait for that",
+      "the stream is reset",
     ),
     pressureAfter: setting(duration(), "200ms", "How long a stream may be unanswered", "an idle one makes room for it"),
     cache: setting(

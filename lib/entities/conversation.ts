@@ -1,12 +1,15 @@
 import { MassaError } from "../core/errors.ts";
+import type { Cancel } from "../core/world.ts";
+import type { Service } from "../discovery/service-table.ts";
 import type { FunctionStream, FunctionStreamReceiver, UserFunction } from "../user-function/user-function.ts";
+import type { Completion } from "./completion.ts";
 
 /** What an entity hears of its stream. `closed` or `broke` comes once and last. */
 export interface ConversationListener<Out> {
   message(message: Out): void;
   /** The stream takes messages again. */
   writable(): void;
-  /** Both directions completed without error, after this side had half-closed. */
+  /** This side had half-closed, and the function has completed the stream, or it was reset because that took too long. */
   closed(): void;
   /**
    * The function ended or failed the stream; `error` is absent when it ended it in good order but unasked, and of the code
@@ -21,8 +24,15 @@ export interface Dialect<Out> {
   decode(message: Uint8Array): Out;
 }
 
+export interface ConversationParts {
+  readonly userFunction: UserFunction;
+  readonly completion: Completion;
+}
+
 /** One entity stream to the user function: numbers commands from 1, half-closes in good order, knows when it is over. */
 export class Conversation<Out> implements FunctionStreamReceiver {
+  readonly #completion: Completion;
+  readonly #service: Service;
   readonly #dialect: Dialect<Out>;
   readonly #listener: ConversationListener<Out>;
   readonly #stream: FunctionStream;
@@ -31,8 +41,18 @@ export class Conversation<Out> implements FunctionStreamReceiver {
   #halfClosed = false;
   #over = false;
   #answered = false;
+  /** Somebody waits for the end of the half-closed stream. */
+  #wanted = false;
+  #giveUp: Cancel | undefined;
 
-  constructor(userFunction: UserFunction, dialect: Dialect<Out>, listener: ConversationListener<Out>) {
+  constructor(
+    { userFunction, completion }: ConversationParts,
+    service: Service,
+    dialect: Dialect<Out>,
+    listener: ConversationListener<Out>,
+  ) {
+    this.#completion = completion;
+    this.#service = service;
     this.#dialect = dialect;
     this.#listener = listener;
     this.#stream = userFunction.open(dialect.path, this);
@@ -68,13 +88,35 @@ export class Conversation<Out> implements FunctionStreamReceiver {
     if (this.#over || this.#halfClosed) return;
     this.#halfClosed = true;
     this.#stream.end();
+    this.#limit();
+  }
+
+  /** Does not wait for the function as long as it would if nobody cared. */
+  hurry(): void {
+    if (this.#over || this.#wanted) return;
+    this.#wanted = true;
+    if (this.#halfClosed) this.#limit();
+  }
+
+  #limit(): void {
+    this.#giveUp?.();
+    this.#giveUp = this.#completion.await(this.#service, this.#wanted, () => {
+      this.reset();
+      this.#listener.closed();
+    });
+  }
+
+  /** False when it was over already. */
+  #end(): boolean {
+    if (this.#over) return false;
+    this.#over = true;
+    this.#giveUp?.();
+    return true;
   }
 
   /** Gives the stream up; the listener hears nothing more. */
   reset(): void {
-    if (this.#over) return;
-    this.#over = true;
-    this.#stream.cancel();
+    if (this.#end()) this.#stream.cancel();
   }
 
   message(bytes: Uint8Array): void {
@@ -97,15 +139,12 @@ export class Conversation<Out> implements FunctionStreamReceiver {
   }
 
   end(): void {
-    if (this.#over) return;
-    this.#over = true;
+    if (!this.#end()) return;
     if (this.#halfClosed) this.#listener.closed();
     else this.#listener.broke(undefined);
   }
 
   fail(error: MassaError): void {
-    if (this.#over) return;
-    this.#over = true;
-    this.#listener.broke(error);
+    if (this.#end()) this.#listener.broke(error);
   }
 }

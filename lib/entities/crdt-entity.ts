@@ -15,7 +15,8 @@ import {
   encodeCrdtInit,
   encodeCrdtStreamCancelled,
 } from "../wire/crdt-protocol.ts";
-import { CancelledStreams } from "./cancelled-streams.ts";
+import { CancelledStreams, type HeedlessMethods } from "./cancelled-streams.ts";
+import type { Completion } from "./completion.ts";
 import { Conversation, type ConversationListener } from "./conversation.ts";
 import { crdtDialect, deltaOf, operationOf } from "./crdt-dialect.ts";
 import { Knowledge, type KnowledgeListener } from "./crdt-knowledge.ts";
@@ -27,8 +28,8 @@ export interface CrdtEntityOptions {
   readonly catchUpAfterMs: number;
   /** How long a cancelled stream's response is waited for before deltas go on without it (`crdt.cancelGrace`). */
   readonly cancelGraceMs: number;
-  /** How long the function may take to complete a half-closed stream before it is reset (`relay.timeout`). */
-  readonly closeMs: number;
+  /** A command that is out for twice as long as its caller waited is given up with its stream (`relay.timeout`). */
+  readonly relayTimeoutMs: number;
 }
 
 export interface CrdtEntityParts {
@@ -36,6 +37,8 @@ export interface CrdtEntityParts {
   readonly entityId: string;
   readonly group: ReplicaGroup;
   readonly userFunction: UserFunction;
+  readonly completion: Completion;
+  readonly heedless: HeedlessMethods;
   readonly world: World;
   readonly log: Logger;
   readonly reportError: (message: string) => void;
@@ -71,7 +74,6 @@ export class CrdtEntity implements Instance, ConversationListener<CrdtStreamOut>
   #holding = false;
   #withheld: Cancel | undefined;
   #lastUsedMs: number;
-  #closeTimer: Cancel | undefined;
   /** Said to open streams when the entity starts again because a change cannot be put into a delta. */
   #restarting = false;
 
@@ -105,6 +107,7 @@ export class CrdtEntity implements Instance, ConversationListener<CrdtStreamOut>
     else {
       call.keepPayload();
       this.#waiting.push(call);
+      if (this.#phase === "closing") this.#conversation?.hurry();
     }
   }
 
@@ -124,6 +127,7 @@ export class CrdtEntity implements Instance, ConversationListener<CrdtStreamOut>
 
   passivate(): void {
     if (this.#phase === "running") this.#finish();
+    else if (this.#phase === "closing") this.#conversation!.hurry();
   }
 
   expire(openedBeforeMs: number): void {
@@ -133,7 +137,7 @@ export class CrdtEntity implements Instance, ConversationListener<CrdtStreamOut>
       call.fail(timedOut());
     }
     // A command out for twice the time is not waited for any more: it would count as the entity's load for ever.
-    const forgottenMs = openedBeforeMs - this.#parts.options.closeMs;
+    const forgottenMs = openedBeforeMs - this.#parts.options.relayTimeoutMs;
     for (const call of this.#calls.values()) {
       if (call.state !== "out" || call.openedAtMs >= openedBeforeMs) continue;
       if (call.openedAtMs < forgottenMs) {
@@ -164,10 +168,10 @@ export class CrdtEntity implements Instance, ConversationListener<CrdtStreamOut>
 
   #start(): void {
     if (this.#phase !== "starting") return;
-    const { group, entityId, service, userFunction } = this.#parts;
+    const { group, entityId, service } = this.#parts;
     this.#phase = "running";
     this.#knowledge = new Knowledge(group, entityId, this);
-    this.#conversation = new Conversation(userFunction, crdtDialect, this);
+    this.#conversation = new Conversation(this.#parts, service, crdtDialect, this);
     const initial = this.#knowledge.initial();
     this.#conversation.send(encodeCrdtInit(service.name, entityId, initial && deltaOf(initial)));
     this.#goOn();
@@ -361,11 +365,11 @@ export class CrdtEntity implements Instance, ConversationListener<CrdtStreamOut>
   #cancelStream(call: EntityCall): void {
     if (this.#phase === "closing" || this.#phase === "over" || this.#cancelled?.isAwaited(call.id) === true) return;
     if (this.#calls.get(call.id) !== call) return;
-    this.#occupy(call);
-    const { world, options } = this.#parts;
-    this.#cancelled ??= new CancelledStreams();
-    this.#cancelled.await(call, world.clock, options.cancelGraceMs, () => this.#cancelIgnored(call));
-    this.#conversation!.send(encodeCrdtStreamCancelled(this.#parts.entityId, call.id));
+    const { world, options, heedless, entityId } = this.#parts;
+    this.#cancelled ??= new CancelledStreams(world.clock, options.cancelGraceMs, heedless);
+    this.#conversation!.send(encodeCrdtStreamCancelled(entityId, call.id));
+    if (this.#cancelled.await(call, () => this.#cancelIgnored(call))) this.#occupy(call);
+    else this.#cancelIgnored(call);
   }
 
   /** An SDK may leave a cancellation unanswered: deltas go on, and a response that comes late is still taken. */
@@ -382,6 +386,7 @@ export class CrdtEntity implements Instance, ConversationListener<CrdtStreamOut>
       if (this.#phase !== "closing") this.#unknownStream(id);
       return;
     }
+    this.#cancelled?.answered(call);
     const number = this.#apply(action);
     if (number === "refused") return;
     this.#forget(call);
@@ -403,7 +408,8 @@ export class CrdtEntity implements Instance, ConversationListener<CrdtStreamOut>
   #failure(id: number, description: string): void {
     const call = this.#calls.get(id);
     if (!call) {
-      this.#parts.log.warn({ service: this.#parts.service.name, commandId: id }, "failure without a command");
+      const { log, service } = this.#parts;
+      log.warn({ service: service.name, commandId: id, description }, "failure without a command");
       return;
     }
     this.#forget(call);
@@ -444,12 +450,8 @@ export class CrdtEntity implements Instance, ConversationListener<CrdtStreamOut>
 
   #halfClose(): void {
     this.#phase = "closing";
+    if (this.#waiting.length > 0) this.#conversation!.hurry();
     this.#conversation!.halfClose();
-    this.#closeTimer = this.#parts.world.clock.after(this.#parts.options.closeMs, () => {
-      this.#parts.log.warn({ service: this.#parts.service.name }, "the function did not complete a half-closed stream");
-      this.#conversation!.reset();
-      this.#end();
-    });
   }
 
   broke(error: MassaError | undefined): void {
@@ -489,7 +491,6 @@ export class CrdtEntity implements Instance, ConversationListener<CrdtStreamOut>
     if (this.#phase === "over") return;
     this.#phase = "over";
     this.#withheld?.();
-    this.#closeTimer?.();
     this.#cancelled?.clear();
     this.#knowledge?.close();
     this.#parts.ended(this.#waiting);

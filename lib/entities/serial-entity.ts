@@ -1,9 +1,10 @@
 import { MassaError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
-import type { Cancel, World } from "../core/world.ts";
+import type { World } from "../core/world.ts";
 import type { EntityKey } from "../store/store.ts";
 import type { UserFunction } from "../user-function/user-function.ts";
 import { Conversation, type ConversationListener } from "./conversation.ts";
+import type { Completion } from "./completion.ts";
 import type { CallOwner, EntityCall } from "./entity-call.ts";
 import type { Instance, Seat } from "./host.ts";
 import type { InstanceMeter } from "./instance-meter.ts";
@@ -11,8 +12,6 @@ import type { SerialStreamOut } from "../wire/serial-protocol.ts";
 import type { Replay, SerialReply, SerialRules, SerialState } from "./serial-kind.ts";
 
 export interface SerialOptions {
-  /** How long the function may take to complete a half-closed stream before it is reset (`relay.timeout`). */
-  readonly closeMs: number;
   /** How long a command may be out without a reply before the stream is given up: twice `relay.timeout`. */
   readonly giveUpMs: number;
 }
@@ -22,6 +21,7 @@ export interface SerialParts<Reply extends SerialReply, Change> {
   readonly rules: SerialRules<Reply, Change>;
   readonly state: SerialState<Change>;
   readonly userFunction: UserFunction;
+  readonly completion: Completion;
   readonly world: World;
   readonly log: Logger;
   readonly meterOf: (persistenceId: string) => InstanceMeter;
@@ -62,7 +62,6 @@ export class SerialEntity<Reply extends SerialReply, Change>
   #next: "end" | "restart" = "end";
   /** To be passivated as soon as it runs. */
   #unwanted = false;
-  #closeTimer: Cancel | undefined;
   #held: PromiseWithResolvers<undefined> | undefined;
 
   constructor(parts: SerialParts<Reply, Change>, seat: Seat) {
@@ -102,6 +101,7 @@ export class SerialEntity<Reply extends SerialReply, Change>
       this.#meter.queued();
       call.keepPayload();
       (this.#waiting ??= []).push(call);
+      if (this.#phase === "closing") this.#conversation?.hurry();
     }
   }
 
@@ -121,6 +121,7 @@ export class SerialEntity<Reply extends SerialReply, Change>
         return;
       case "closing":
         this.#next = "end";
+        this.#conversation?.hurry();
         return;
       case "finishing":
       case "over":
@@ -151,8 +152,7 @@ export class SerialEntity<Reply extends SerialReply, Change>
   }
 
   open(init: Uint8Array): void {
-    const { userFunction, rules } = this.#parts;
-    this.#conversation = new Conversation(userFunction, rules.dialect, this);
+    this.#conversation = new Conversation(this.#parts, this.#seat.service, this.#parts.rules.dialect, this);
     this.#conversation.send(init);
     this.#seat.opened(this);
   }
@@ -352,18 +352,12 @@ export class SerialEntity<Reply extends SerialReply, Change>
   #finishIfDone(): void {
     if (this.#current || this.#phase !== "finishing") return;
     this.#phase = "closing";
+    if (this.#waiting !== undefined || this.#next === "restart") this.#conversation!.hurry();
     this.#conversation!.halfClose();
-    this.#closeTimer = this.#parts.world.clock.after(this.#parts.options.closeMs, () => {
-      this.#parts.log.warn({ service: this.serviceName }, "the function did not complete a half-closed stream");
-      this.#conversation?.reset();
-      this.#completed();
-    });
   }
 
   /** The stream is over in good order. */
   #completed(): void {
-    this.#closeTimer?.();
-    this.#closeTimer = undefined;
     this.#conversation = undefined;
     if (this.#next === "end") {
       this.#end();
@@ -430,7 +424,6 @@ export class SerialEntity<Reply extends SerialReply, Change>
     if (this.#phase === "over") return;
     this.#phase = "over";
     this.#meter.stopped(this.#parts.world.clock.monotonic() - this.#startedMs);
-    this.#closeTimer?.();
     this.#release();
     const waiting = this.#waiting ?? [];
     this.#waiting = undefined;

@@ -4,6 +4,9 @@ import type { Cancel, Clock } from "../core/world.ts";
 /** What the first bytes of a connection are: HTTP/2 with prior knowledge, HTTP/1.1, or nothing we know. */
 export type Greeting = "http2" | "http1" | "unknown";
 
+/** Why there is none: too few bytes came in time, or the peer went without one, as those do who only look whether the port is open. */
+export type NoGreeting = "late" | "gone";
+
 /** Three bytes of a method, which is a token of any letters, or a shorter one and what follows it. */
 const methodBegin = /^[\w!#$%&'*+.^`|~-]+( |$)/;
 
@@ -19,17 +22,17 @@ function greetingOf(bytes: Buffer): Greeting | undefined {
 }
 
 /**
- * Waits for the first bytes of a connection, puts them back and tells what they are; `undefined` when they did not come in
- * time or the peer went. The socket is paused then.
+ * Waits for the first bytes of a connection, puts them back and tells what they are, or that they did not come. The socket is
+ * paused then.
  */
 export function awaitGreeting(
   socket: Socket,
   clock: Clock,
   timeoutMs: number,
-  told: (greeting: Greeting | undefined) => void,
+  told: (greeting: Greeting | NoGreeting) => void,
 ): void {
   let head: Buffer | undefined;
-  const done = (greeting: Greeting | undefined) => {
+  const done = (greeting: Greeting | NoGreeting) => {
     cancel();
     socket.off("data", taken);
     socket.off("end", gone);
@@ -43,8 +46,8 @@ export function awaitGreeting(
     const greeting = greetingOf(head);
     if (greeting) done(greeting);
   };
-  const gone = () => done(undefined);
-  const cancel: Cancel = clock.after(timeoutMs, gone);
+  const gone = () => done(head ? "late" : "gone");
+  const cancel: Cancel = clock.after(timeoutMs, () => done("late"));
   socket.on("data", taken);
   socket.on("end", gone);
   socket.on("close", gone);

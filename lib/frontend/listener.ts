@@ -70,7 +70,10 @@ export async function openListener(parts: ListenerParts, options: ListenerOption
         case "unknown":
           turnAway(socket, "garbage", "the first bytes are neither HTTP/2 nor HTTP/1.1");
           return;
-        case undefined:
+        case "gone":
+          socket.destroy();
+          return;
+        case "late":
           turnAway(socket, "silence", "no request came in time");
           return;
       }

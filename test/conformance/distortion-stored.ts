@@ -232,7 +232,7 @@ export const storedDistortions: readonly Distortion[] = [
   {
     title: "a restart that leaves the old stream open",
     foundBy: "E24",
-    shows: /nothing came within/,
+    shows: /end of the proxy's side/,
     tap: onEventSourced(() => new NoHalfClose()),
   },
   {
