@@ -15,8 +15,10 @@ export interface CompletionOptions {
  * one that is reset instead loses nothing; some SDKs never complete one (Cloudstate's for Node, with CRDT entities).
  */
 export interface Completion {
-  /** Calls `overdue` unless it is cancelled first. */
+  /** Calls `overdue` unless it is cancelled first; at once if somebody waits, and the last stream of the service was not completed. */
   await(service: Service, isWanted: boolean, overdue: () => void): Cancel;
+  /** The function has completed one. */
+  completed(service: Service): void;
 }
 
 const limit = "entities.completeTimeout";
@@ -25,18 +27,19 @@ export function createCompletion(
   { clock, log, telemetry }: { readonly clock: Clock; readonly log: Logger; readonly telemetry: Telemetry },
   { closeMs, hurryMs }: CompletionOptions,
 ): Completion {
-  const told = new WeakSet<Service>();
+  /** Services whose last half-closed stream was not completed. */
+  const neglected = new WeakSet<Service>();
   return {
-    await: (service, isWanted, overdue) =>
-      clock.after(isWanted ? hurryMs : closeMs, () => {
+    await(service, isWanted, overdue) {
+      const limitMs = isWanted ? hurryMs : closeMs;
+      return clock.after(isWanted && neglected.has(service) ? 0 : limitMs, () => {
         telemetry.count("massa_limit_reached_total", { limit });
-        const level = told.has(service) ? "debug" : "warn";
-        told.add(service);
-        log[level](
-          { service: service.name },
-          "the function did not complete a half-closed stream in time; it was reset",
-        );
+        const level = neglected.has(service) ? "debug" : "warn";
+        neglected.add(service);
+        log[level]({ service: service.name }, "the function did not complete a half-closed stream, which was reset");
         overdue();
-      }),
+      });
+    },
+    completed: (service) => void neglected.delete(service),
   };
 }

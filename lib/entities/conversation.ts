@@ -140,8 +140,12 @@ export class Conversation<Out> implements FunctionStreamReceiver {
 
   end(): void {
     if (!this.#end()) return;
-    if (this.#halfClosed) this.#listener.closed();
-    else this.#listener.broke(undefined);
+    if (!this.#halfClosed) {
+      this.#listener.broke(undefined);
+      return;
+    }
+    this.#completion.completed(this.#service);
+    this.#listener.closed();
   }
 
   fail(error: MassaError): void {
