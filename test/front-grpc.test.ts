@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import http2 from "node:http2";
 import { suite, test } from "node:test";
 import {
   compressionAlgorithms,
@@ -10,6 +11,7 @@ import {
   type ServiceError,
 } from "@grpc/grpc-js";
 import { MassaError } from "../lib/core/errors.ts";
+import { frameOf } from "../lib/wire/http2-frames.ts";
 import { openHarness, tableOf, type Opened } from "./front-harness.ts";
 
 const raw = (bytes: Buffer) => bytes;
@@ -70,6 +72,9 @@ suite("gRPC front: calls", () => {
       { key: "etag", value: "one" },
       { key: "ETag", value: "two" },
       { key: "x-bytes", value: Buffer.from("dropped") },
+      { key: "x-sent-bin", value: "AQID" },
+      { key: "x-sent-bin", value: "no base64" },
+      { key: "x-sent-bin", value: "BA" },
       { key: "grpc-status", value: "13" },
       { key: "content-encoding", value: "gzip" },
       { key: "set-cookie", value: "a=1, 2" },
@@ -80,13 +85,44 @@ suite("gRPC front: calls", () => {
     call.caller.end();
     const { reply, headers } = await answered;
     assert.equal(reply, "fine");
+    // The client of this test joins them.
     assert.deepEqual(headers.get("x-back"), ["yes, and more"]);
+    assert.deepEqual(headers.get("etag"), ["one, two"]);
+    assert.deepEqual(headers.get("x-sent-bin"), [Buffer.from([1, 2, 3]), Buffer.from([4])]);
     assert.deepEqual(headers.get("set-cookie"), ["a=1, 2", "b=2"]);
     assert.deepEqual(
       ["x-bytes", "bad name", "x-newline", "content-encoding", "date"].flatMap((key) => headers.get(key)),
       [],
     );
     assert.deepEqual(call.events, ["halfClose"]);
+  });
+
+  test("sends values of one name one by one, or joined where HTTP/2 has one at most", async () => {
+    await using harness = await openHarness();
+    const session = http2.connect(`http://127.0.0.1:${harness.front.port}`);
+    /** The header lines that come of reply metadata, as they are on the wire. */
+    const linesOf = async (key: string, values: readonly string[]) => {
+      const headers = { ":method": "POST", ":path": "/t.S/Unary", "content-type": "application/grpc", te: "trailers" };
+      const stream = session.request(headers).on("error", () => undefined);
+      stream.resume().end(frameOf(Buffer.alloc(0)));
+      const call = await harness.opened();
+      call.reply(
+        "fine",
+        values.map((value) => ({ key, value })),
+      );
+      call.caller.end();
+      const [, , raw] = (await once(stream, "response")) as [unknown, unknown, string[]];
+      await once(stream, "close");
+      return raw.filter((_, at) => at % 2 === 1 && raw[at - 1] === key);
+    };
+    for (const key of ["x-back", "vary", "link", "set-cookie", "www-authenticate", "cache-control", "server"]) {
+      assert.deepEqual(await linesOf(key, ["1", "2, 3", "4"]), ["1", "2, 3", "4"], key);
+    }
+    const single =
+      "access-control-allow-credentials access-control-max-age access-control-request-method age authorization content-language content-location content-md5 content-range dnt etag expires from if-match if-modified-since if-none-match if-range if-unmodified-since last-modified location max-forwards proxy-authorization range referer retry-after tk upgrade-insecure-requests user-agent x-content-type-options";
+    for (const key of single.split(" ")) assert.deepEqual(await linesOf(key, ["1", "2"]), ["1, 2"], key);
+    for (const key of ["http2-settings", "keep-alive"]) assert.deepEqual(await linesOf(key, ["1"]), [], key);
+    session.close();
   });
 
   test("serves a thousand calls over one connection", async () => {

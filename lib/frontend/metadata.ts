@@ -12,6 +12,7 @@ const transportHeaders: ReadonlySet<string> = new Set([
   "grpc-encoding",
   "grpc-timeout",
   "host",
+  "http2-settings",
   "keep-alive",
   "proxy-connection",
   "te",
@@ -26,6 +27,39 @@ const reservedHeaders: ReadonlySet<string> = new Set([
   "grpc-message",
   "grpc-status",
   "trailer",
+]);
+
+/** Headers that HTTP/2 of Node sends once alone (its `kSingleValueHeaders`). */
+const singleHeaders: ReadonlySet<string> = new Set([
+  "access-control-allow-credentials",
+  "access-control-max-age",
+  "access-control-request-method",
+  "age",
+  "authorization",
+  "content-language",
+  "content-location",
+  "content-md5",
+  "content-range",
+  "dnt",
+  "etag",
+  "expires",
+  "from",
+  "if-match",
+  "if-modified-since",
+  "if-none-match",
+  "if-range",
+  "if-unmodified-since",
+  "last-modified",
+  "location",
+  "max-forwards",
+  "proxy-authorization",
+  "range",
+  "referer",
+  "retry-after",
+  "tk",
+  "upgrade-insecure-requests",
+  "user-agent",
+  "x-content-type-options",
 ]);
 
 const none: readonly MetadataEntry[] = [];
@@ -56,9 +90,10 @@ export function metadataOf(headers: HeaderList): readonly MetadataEntry[] {
 }
 
 const colon = 0x3a;
-const setCookie = "set-cookie";
 const validName = /^[a-z0-9_.-]+$/;
 const validValue = /^[\x20-\x7e]*$/;
+/** What clients can make bytes of, padded or not. */
+const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==)?|[A-Za-z0-9+/]{3}=?)?$/;
 
 /** About what metadata takes as headers. */
 export function metadataBytes(metadata: readonly MetadataEntry[]): number {
@@ -68,8 +103,8 @@ export function metadataBytes(metadata: readonly MetadataEntry[]): number {
 }
 
 /**
- * Adds the texts of reply metadata to response headers, values of one name joined by commas, cookies as headers of their own
- * (RFC 6265 section 3). What cannot be a header is left out, bytes always.
+ * Adds the texts of reply metadata to response headers. Values of one name are headers of their own, in order; where HTTP has one
+ * at most they are joined by commas. What cannot be a header is left out, bytes always.
  */
 export function withMetadata(headers: HeaderBlock, metadata: readonly MetadataEntry[]): HeaderBlock {
   const all: Record<string, string | string[]> = { ...headers };
@@ -77,10 +112,11 @@ export function withMetadata(headers: HeaderBlock, metadata: readonly MetadataEn
     const name = key.toLowerCase();
     if (typeof value !== "string" || reservedHeaders.has(name)) continue;
     if (!validName.test(name) || !validValue.test(value)) continue;
+    if (name.endsWith("-bin") && !base64.test(value)) continue;
     const earlier = all[name];
     if (earlier === undefined) all[name] = value;
-    else if (name === setCookie) all[name] = [earlier, value].flat();
-    else all[name] = `${String(earlier)}, ${value}`;
+    else if (singleHeaders.has(name)) all[name] = `${String(earlier)}, ${value}`;
+    else all[name] = [earlier, value].flat();
   }
   return all;
 }

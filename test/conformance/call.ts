@@ -16,6 +16,7 @@ const identity = (bytes: Buffer): Buffer => bytes;
 export class Caller {
   readonly #client: Client;
   readonly #patience: () => Patience;
+  readonly #open = new Set<ClientDuplexStream<Buffer, Buffer>>();
 
   constructor(address: string, patience: () => Patience) {
     this.#client = new Client(address, credentials.createInsecure(), {
@@ -32,7 +33,9 @@ export class Caller {
 
   /** A stream of bytes. */
   raw(path: string, metadata = new Metadata()): ClientDuplexStream<Buffer, Buffer> {
-    return this.#client.makeBidiStreamRequest(path, identity, identity, metadata, {});
+    const stream = this.#client.makeBidiStreamRequest(path, identity, identity, metadata, {});
+    this.#open.add(stream);
+    return stream.on("status", () => this.#open.delete(stream));
   }
 
   /** Opens, sends one message and half-closes. */
@@ -54,7 +57,9 @@ export class Caller {
     return answer;
   }
 
+  /** Ends what a failed case left open as well, which the client would wait for. */
   close(): void {
+    for (const stream of this.#open) stream.cancel();
     this.#client.close();
   }
 }

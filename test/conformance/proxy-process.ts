@@ -44,6 +44,8 @@ export async function launchProxy(functionPort: number): Promise<LaunchedProxy> 
       MASSA_ADMIN_PORT: admin.toString(),
       MASSA_MESH_PORT: "0",
       MASSA_LOG_LEVEL: "warn",
+      // A stream that the recorder keeps from its end stays, and comes into no later case.
+      MASSA_ENTITIES_COMPLETE_TIMEOUT: "1m",
       USER_FUNCTION_HOST: "127.0.0.1",
       USER_FUNCTION_PORT: functionPort.toString(),
     },
