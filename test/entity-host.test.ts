@@ -516,29 +516,59 @@ suite("room for streams", () => {
     assert.equal(states(), "half-closed open open");
   });
 
-  test("of a function that serves two streams at a time: a hundred entities are all answered within ten seconds", async () => {
-    const { open, time, streams, reply } = kinds({});
-    const calls = [];
-    for (let at = 0; at < 100; at++) calls.push(await open(`e${at}`));
+  /** Plays a function with so many threads for so long, ten milliseconds at a time, or until something holds. */
+  const withThreads = (fn: { threads: number }, { time, streams, reply }: ReturnType<typeof kinds>) => {
     const served = new Set<number>();
-    for (let step = 0; step < 1_000; step++) {
-      for (const at of served) {
-        if (streams[at]!.state !== "half-closed") continue;
-        streams[at]!.state = "completed";
-        streams[at]!.receiver.end();
-        served.delete(at);
+    return async (ms: number, isOver = () => false): Promise<number> => {
+      for (let tookMs = 0; ; tookMs += 10) {
+        for (const at of served) {
+          if (streams[at]!.state !== "half-closed") continue;
+          streams[at]!.state = "completed";
+          streams[at]!.receiver.end();
+          served.delete(at);
+        }
+        for (let at = 0; at < streams.length && served.size < fn.threads; at++) {
+          if (served.has(at) || streams[at]!.state === "completed") continue;
+          served.add(at);
+          await reply(1, undefined, {}, streams[at]);
+        }
+        if (tookMs >= ms || isOver()) return tookMs;
+        time.run(10);
       }
-      for (let at = 0; at < streams.length && served.size < 2; at++) {
-        if (served.has(at) || streams[at]!.state === "completed") continue;
-        served.add(at);
-        await reply(1, undefined, {}, streams[at]);
-      }
-      time.run(10);
-    }
+    };
+  };
+
+  test("of a function that serves two streams at a time: a hundred entities are all answered within ten seconds", async () => {
+    const played = kinds({});
+    const calls = [];
+    for (let at = 0; at < 100; at++) calls.push(await played.open(`e${at}`));
+    await withThreads({ threads: 2 }, played)(10_000);
     assert.deepEqual(
       calls.filter(({ got }) => got.join() !== done.join()),
       [],
     );
+  });
+
+  test("of a function with few threads is made at once when one stream has hung for want of it, and not any more when there are more", async () => {
+    const played = kinds({});
+    const fn = { threads: 2 };
+    const play = withThreads(fn, played);
+    const timesOf = async (...ids: readonly string[]) => {
+      const times = [];
+      for (const id of ids) {
+        const { got } = await played.open(id);
+        times.push(await play(1_000, () => got.length > 0));
+      }
+      return times;
+    };
+    assert.deepEqual(await timesOf("a", "b", "c", "d", "e"), [0, 0, 200, 10, 10]);
+    await play(10_000);
+    assert.deepEqual(await timesOf("f", "g", "h"), [200, 10, 10]);
+    const served = () => played.streams.filter(({ state }) => state === "open").length;
+    fn.threads = 3;
+    assert.deepEqual([served(), await timesOf("i"), served()], [2, [0], 3]);
+    await play(100);
+    assert.deepEqual([await timesOf("j"), served()], [[200], 3]);
   });
 });
 

@@ -104,9 +104,11 @@ export function createHost({ kinds, userFunction, world, log, telemetry, options
   const activeOf = new Map<EntityType, number>();
   const afterMs = options.pressureAfterMs;
   const stepMs = Math.min(sweepMs, options.relayTimeoutMs / 4) / sweepSteps;
-  const pressure = createPressure(clock, { afterMs, repeats: true }, () => makeRoom("the user function"));
-  const ofCalls = createPressure(clock, { afterMs: callPatience * afterMs, repeats: false }, () => makeRoom("a call"));
+  const streams = { count: () => slots.size, learned: (served: number) => fewThreads(served) };
+  const pressure = createPressure(clock, { afterMs, streams }, () => makeRoom("the user function"));
+  const ofCalls = createPressure(clock, { afterMs: callPatience * afterMs }, () => makeRoom("a call"));
   const empty = Promise.withResolvers<undefined>();
+  let occasions = 0;
   let closing = false;
   let sampled = slots.values();
   let swept = slots.values();
@@ -241,6 +243,16 @@ export function createHost({ kinds, userFunction, world, log, telemetry, options
     log.debug({ service: victim.service.name, reason }, "passivating an idle entity to make room");
     passivate(victim);
     return true;
+  }
+
+  /** One occasion may be a function that was slow for a moment, the next one seldom is. */
+  function fewThreads(served: number): void {
+    occasions += 1;
+    if (occasions !== 2) return;
+    log.warn(
+      { streams: served },
+      "the user function serves few streams at a time: idle entities make room; more threads would be faster",
+    );
   }
 
   /** Looks at the next part of all instances, so that however many there are, no turn of the event loop pays for all. */
