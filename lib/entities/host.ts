@@ -81,6 +81,8 @@ export interface Host extends Handler, AsyncDisposable {
 const victimSample = 64;
 /** A call may take its time; one that was not answered for so many times `entities.pressureAfter` may lack a thread. */
 const callPatience = 5;
+/** When it is learned again within so long that streams hang while others are served, the function has few threads. */
+const fewThreadsAgainMs = 60_000;
 /** Every instance is looked at once in so long, or four times within the relay's timeout. */
 const sweepMs = 1_000;
 const sweepSteps = 100;
@@ -108,7 +110,8 @@ export function createHost({ kinds, userFunction, world, log, telemetry, options
   const pressure = createPressure(clock, { afterMs, streams }, () => makeRoom("the user function"));
   const ofCalls = createPressure(clock, { afterMs: callPatience * afterMs }, () => makeRoom("a call"));
   const empty = Promise.withResolvers<undefined>();
-  let occasions = 0;
+  let fewThreadsAtMs = Number.NEGATIVE_INFINITY;
+  let fewThreadsSaid = false;
   let closing = false;
   let sampled = slots.values();
   let swept = slots.values();
@@ -245,10 +248,12 @@ export function createHost({ kinds, userFunction, world, log, telemetry, options
     return true;
   }
 
-  /** One occasion may be a function that was slow for a moment, the next one seldom is. */
+  /** Says so once: when it is learned again soon, for once it may have been a function that was slow for a moment. */
   function fewThreads(served: number): void {
-    occasions += 1;
-    if (occasions !== 2) return;
+    const sinceMs = clock.monotonic() - fewThreadsAtMs;
+    fewThreadsAtMs = clock.monotonic();
+    if (fewThreadsSaid || sinceMs > fewThreadsAgainMs) return;
+    fewThreadsSaid = true;
     log.warn(
       { streams: served },
       "the user function serves few streams at a time: idle entities make room; more threads would be faster",
