@@ -563,7 +563,9 @@ suite("room for streams", () => {
     };
     assert.deepEqual(await timesOf("a", "b", "c", "d", "e"), [0, 0, 200, 10, 10]);
     await play(10_000);
+    assert.deepEqual(played.warned, []);
     assert.deepEqual(await timesOf("f", "g", "h"), [200, 10, 10]);
+    assert.match(played.warned.join(), /^the user function serves few streams at a time[^,]*$/);
     const served = () => played.streams.filter(({ state }) => state === "open").length;
     fn.threads = 3;
     assert.deepEqual([served(), await timesOf("i"), served()], [2, [0], 3]);

@@ -114,6 +114,7 @@ export function openStage(options: StageOptions = {}) {
   const next = { takes: true };
   const counted: string[] = [];
   const observed: string[] = [];
+  const warned: string[] = [];
   const telemetry: Telemetry = {
     ...silentTelemetry,
     count: (name, labels = {}, by = 1) =>
@@ -142,7 +143,7 @@ export function openStage(options: StageOptions = {}) {
   const parts = {
     userFunction,
     world,
-    log: silentLogger,
+    log: { ...silentLogger, warn: (_fields: object, text: string) => void warned.push(text) },
     telemetry,
     reportError: (text: string) => reports.push(text),
   };
@@ -199,6 +200,7 @@ export function openStage(options: StageOptions = {}) {
     reports,
     counted,
     observed,
+    warned,
     cache,
     host,
     eventSourced,
