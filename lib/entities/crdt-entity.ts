@@ -473,8 +473,9 @@ export class CrdtEntity implements Instance, ConversationListener<CrdtStreamOut>
 
   #crash(report: string): void {
     if (this.#phase === "over") return;
-    this.#parts.log.warn({ service: this.#parts.service.name, report }, "entity crashed");
-    this.#parts.reportError(report);
+    const { log, service, entityId, reportError } = this.#parts;
+    log.warn({ service: service.name, entityId, report }, "entity crashed");
+    reportError(report);
     this.#fall(new MassaError("failed", "Entity terminating"));
   }
 

@@ -377,7 +377,7 @@ export class SerialEntity<Reply extends SerialReply, Change>
 
   #tell(report: string): void {
     const { log, reportError } = this.#parts;
-    log.warn({ service: this.serviceName, report }, "entity crashed");
+    log.warn({ service: this.serviceName, entityId: this.key.entityId, report }, "entity crashed");
     this.#meter.failed();
     reportError(report);
   }
